@@ -1,0 +1,5 @@
+"""`python -m certfront`."""
+
+from certfront.cli import main
+
+main()

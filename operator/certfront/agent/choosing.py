@@ -1,0 +1,168 @@
+"""What a node should serve now: pure, from what is offered, what was accepted and what is on disk.
+
+Nothing here ever takes a certificate away: whatever cannot be read, is missing, or is outside its
+validity leaves what is served as it is. Used by `reconcile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from certfront.agent.bundles import Bundle, refused_for_dates
+from certfront.agent.inbox import Offers
+from certfront.agent.state import State
+from certfront.loadbalancers.haproxy.handover import Challenge, Challenges, Manifest
+from certfront.loadbalancers.haproxy.merging import Entry
+from certfront.loadbalancers.haproxy.watermark import Failed
+from certfront.model.times import from_text, to_text
+
+__all__ = ["FORGET_AFTER", "Choice", "choose"]
+
+FORGET_AFTER: Final = timedelta(minutes=10)
+"""A manifest whose Secret has been gone for so long, while the API server answers, is forgotten.
+
+A frontend that is released is told so by a manifest first; this is for a node that was away then.
+Until it is over, the frontend is served unless another one claims the same.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Entries and bundles to serve, open challenges, and what is offered but not taken.
+
+    `look_again` is when time alone changes the choice; `absent_since` goes into the state.
+    """
+
+    entries: tuple[Entry, ...]
+    bundles: Mapping[str, Bundle]
+    challenges: Mapping[str, Challenges]
+    failed: tuple[Failed, ...]
+    absent_since: Mapping[str, str]
+    look_again: datetime | None = None
+
+    def open_challenges(self) -> tuple[Challenge, ...]:
+        """All challenges that are to be answered."""
+        return tuple(one for held in self.challenges.values() for one in held.challenges)
+
+
+def choose(
+    state: State,
+    offers: Offers,
+    on_disk: Mapping[str, Bundle],
+    refused: Mapping[tuple[str, str], Failed],
+    now: datetime,
+) -> Choice:
+    """`refused` are the bundles that HAProxy did not take, by name and digest."""
+    entries, absent_since = _entries(state, offers, now)
+    bundles: dict[str, Bundle] = {}
+    failed = list(offers.unreadable.values())
+    times = [from_text(since) + FORGET_AFTER for since in absent_since.values()]
+    for name in _needed(entries):
+        offered, held = offers.bundles.get(name), on_disk.get(name)
+        problem = _problem(name, offered, held, refused, now)
+        taken = held if problem is not None or offered is None else offered
+        if taken is not None:
+            bundles[name] = taken
+        elif problem is None and name not in offers.unreadable:
+            problem = Failed(secret=name, reason="BundleMissing", message="the Secret is not there")
+        if problem is not None:
+            failed.append(problem)
+        if offered is not None and offered.not_before > now:
+            times.append(offered.not_before)
+    reserve = dict(on_disk) | bundles
+    retained = tuple(
+        _retaining(one, state.manifests.get(one.secret), bundles, reserve) for one in entries
+    )
+    return Choice(
+        entries=retained,
+        bundles={name: reserve[name] for name in _needed(retained) if name in reserve},
+        challenges=_challenges(state, offers),
+        failed=tuple(failed),
+        absent_since=absent_since,
+        look_again=min(times, default=None),
+    )
+
+
+def _entries(
+    state: State, offers: Offers, now: datetime
+) -> tuple[tuple[Entry, ...], dict[str, str]]:
+    """The newest readable version of every manifest, and since when the vanished ones are gone."""
+    entries = [Entry(secret=name, manifest=held) for name, held in offers.manifests.items()]
+    absent_since: dict[str, str] = {}
+    for name, accepted in state.manifests.items():
+        if name in offers.manifests:
+            continue
+        if not offers.resource_version or name in offers.secrets:
+            entries.append(Entry(secret=name, manifest=accepted))
+        elif not accepted.disabled:
+            since = state.absent_since.get(name, to_text(now))
+            if now < from_text(since) + FORGET_AFTER:
+                absent_since[name] = since
+                entries.append(Entry(secret=name, manifest=accepted, present=False))
+    return tuple(entries), absent_since
+
+
+def _retaining(
+    entry: Entry,
+    accepted: Manifest | None,
+    bundles: Mapping[str, Bundle],
+    reserve: Mapping[str, Bundle],
+) -> Entry:
+    """The entry, with the certificates of before for names whose new ones are not at hand yet."""
+    wanted = entry.manifest
+    if accepted is None or wanted.disabled:
+        return entry
+    covered = {
+        name for one in wanted.certificates if one.bundle in bundles for name in one.hostnames
+    }
+    bound = {name for one in wanted.certificates for name in one.hostnames}
+    bare = bound - covered
+    kept = tuple(
+        msgspec.structs.replace(one, hostnames=names)
+        for one in accepted.certificates
+        if one.bundle in reserve and (names := tuple(n for n in one.hostnames if n in bare))
+    )
+    default = wanted.default_bundle
+    if default is not None and default not in bundles and accepted.default_bundle in reserve:
+        default = accepted.default_bundle
+    if not kept and default == wanted.default_bundle:
+        return entry
+    manifest = msgspec.structs.replace(
+        wanted, certificates=(*wanted.certificates, *kept), default_bundle=default
+    )
+    return Entry(secret=entry.secret, manifest=manifest, present=entry.present)
+
+
+def _needed(entries: Iterable[Entry]) -> tuple[str, ...]:
+    names = (name for one in entries if not one.manifest.disabled for name in one.manifest.bundles)
+    return tuple(dict.fromkeys(names))
+
+
+def _problem(
+    name: str,
+    offered: Bundle | None,
+    held: Bundle | None,
+    refused: Mapping[tuple[str, str], Failed],
+    now: datetime,
+) -> Failed | None:
+    """Why the offered pair is not taken. One that is on disk already stays, expired or not."""
+    if offered is None or (held is not None and held.digest == offered.digest):
+        return None
+    outside = refused_for_dates(offered, now)
+    if outside is not None:
+        return Failed(secret=name, reason=outside.reason, message=outside.message)
+    return refused.get((name, offered.digest))
+
+
+def _challenges(state: State, offers: Offers) -> dict[str, Challenges]:
+    if not offers.resource_version:
+        return dict(state.challenges)
+    unreadable = {
+        name: held for name, held in state.challenges.items() if name in offers.unreadable
+    }
+    return unreadable | dict(offers.challenges)

@@ -1,0 +1,43 @@
+"""What a worker has in memory: certificates, crt-lists and maps. Used by `reconcile`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from certfront.agent.runtime import ListLine, Refused, Runtime
+
+__all__ = ["Memory", "observe"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """One worker's memory, kept up to date by whoever changes it.
+
+    `certificates` has the SHA-1 of each leaf by path, empty for a certificate without content.
+    """
+
+    worker: int
+    certificates: dict[str, str]
+    lists: dict[str, tuple[ListLine, ...]]
+    maps: dict[str, dict[str, str]]
+
+
+async def observe(runtime: Runtime, worker: int, map_files: Iterable[str]) -> Memory:
+    """Read everything; open transactions are aborted. Raises NoAnswer."""
+    names = await runtime.abort_transactions()
+    fingerprints = await runtime.fingerprints(sorted(names))
+    lists = {file: await runtime.list_lines(file) for file in sorted(await runtime.lists())}
+    maps: dict[str, dict[str, str]] = {}
+    for file in map_files:
+        try:
+            maps[file] = await runtime.map(file)
+        except Refused:
+            # The worker's configuration does not use this map.
+            continue
+    return Memory(
+        worker=worker,
+        certificates={name: fingerprints.get(name, "") for name in names},
+        lists=lists,
+        maps=maps,
+    )

@@ -1,0 +1,65 @@
+"""What a node must know to go on without an API server: the accepted manifests and the challenges.
+
+Kept in state.json beside the configuration. It holds no keys; those are in the PEM files alone.
+Used by `reconcile`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from certfront.agent.disk import Disk
+from certfront.loadbalancers.haproxy.checks import check
+from certfront.loadbalancers.haproxy.handover import Challenges, InvalidHandover, Manifest
+from certfront.model.meta import Value
+
+__all__ = ["STATE_FILE", "State", "load", "save"]
+
+STATE_FILE: Final = "state.json"
+_VERSION: Final = 1
+
+
+class State(Value, frozen=True, kw_only=True):
+    """Accepted manifests and challenges, by the names of their Secrets.
+
+    `absent_since` tells for how long the Secret of a manifest has been gone (RFC 3339). `synced`
+    once a whole list has been read: before that, an empty node is new and not ready.
+    """
+
+    version: int = _VERSION
+    synced: bool = False
+    manifests: dict[str, Manifest] = msgspec.field(default_factory=dict)
+    challenges: dict[str, Challenges] = msgspec.field(default_factory=dict)
+    absent_since: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def load(disk: Disk) -> State:
+    """The state on disk. Whatever in it cannot be read or rendered is left out, never fatal."""
+    content = disk.read(STATE_FILE)
+    if content is None:
+        return State()
+    try:
+        state = msgspec.json.decode(content, type=State)
+    except (msgspec.DecodeError, UnicodeError):
+        return State()
+    if state.version != _VERSION:
+        return State()
+    fit = {name: held for name, held in state.manifests.items() if _is_fit(held)}
+    return msgspec.structs.replace(state, manifests=fit)
+
+
+def save(disk: Disk, state: State) -> None:
+    """Write the state, atomically, unless it is there already."""
+    content = msgspec.json.encode(state)
+    if disk.read(STATE_FILE) != content:
+        disk.write({STATE_FILE: content})
+
+
+def _is_fit(manifest: Manifest) -> bool:
+    try:
+        check(manifest)
+    except InvalidHandover:
+        return False
+    return True

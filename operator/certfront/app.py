@@ -1,0 +1,263 @@
+"""How the operator is put together: one process, its parts, and the order in which they start and stop.
+
+kopf fills the store; when it covers our own first list and the Lease is ours, workers take keys.
+Losing the Lease, or the cluster's history, ends the process at once: it starts cold again.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import kopf
+
+from certfront.endpoints import health, metrics, served
+from certfront.engine.domains import Domains
+from certfront.engine.queue import WorkQueue
+from certfront.engine.runner import Reconcile, Runner
+from certfront.engine.sweep import HistoryChanged, Sweep
+from certfront.handlers import watches
+from certfront.issuance.acme.solver import ChallengePort
+from certfront.kube.client import ApiClient
+from certfront.kube.errors import ApiError, Conflict
+from certfront.kube.leases import LeaderElection
+from certfront.kube.source import LiveSource, Watched
+from certfront.metrics import Metrics
+from certfront.model.clock import Clock, SystemClock
+from certfront.model.settings import Settings
+from certfront.reconcilers.accounts import Accounts
+from certfront.reconcilers.certificates import CertificateReconciler
+from certfront.reconcilers.context import Context
+from certfront.reconcilers.frontends import FrontendReconciler
+from certfront.reconcilers.issuers import IssuerReconciler
+from certfront.reconcilers.loadbalancers import LoadBalancerReconciler
+from certfront.reconcilers.orders import OrderReconciler, token_lookup
+from certfront.reconcilers.stores import (
+    CERTIFICATE,
+    FRONTEND,
+    ISSUER,
+    LOADBALANCER,
+    RESOURCES,
+    WATCHED_LABEL,
+    new_store,
+)
+
+_log: Final = logging.getLogger(__name__)
+LEASE_NAME: Final = "certfront-operator"
+WORKERS: Final = 32
+THREADS: Final = 4
+STOP_SECONDS: Final = 20.0
+STUCK_SECONDS: Final = 600.0
+SILENT_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """The parts of a running operator."""
+
+    context: Context
+    accounts: Accounts
+    runner: Runner
+    sweep: Sweep
+    election: LeaderElection
+    metrics: Metrics
+    clock: Clock
+
+    def not_live(self) -> str:
+        """Why the process should be restarted; empty if it makes progress."""
+        running = self.runner.oldest_running()
+        if running is not None and running[1] > STUCK_SECONDS:
+            return f"a pass over {running[0].kind} does not end"
+        if self.election.is_leader() and self.context.queue.oldest_age() > STUCK_SECONDS:
+            return "the queue does not move"
+        last = self.sweep.last_sweep
+        if last is not None and self.clock.monotonic() - last > 3 * STUCK_SECONDS:
+            return "the sweep does not end"
+        return ""
+
+    def not_ready(self) -> str:
+        """Why the process could not act if it led; empty if it could."""
+        if not self.sweep.covered:
+            return "the store is not covered yet"
+        last = self.context.client.last_answer
+        if last is None or self.clock.monotonic() - last > SILENT_SECONDS:
+            return "the API server does not answer"
+        return ""
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until it is asked to stop (SIGTERM, SIGINT)."""
+    counted = Metrics()
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            await ApiClient.from_environment(clock=clock, count=counted.requested)
+        )
+        executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="work"))
+        operator = assemble(settings, client, counted, clock, executor)
+        stack.push_async_callback(operator.accounts.close)
+        port = ChallengePort(token_lookup(operator.context), clock)
+        await stack.enter_async_context(served(port.application(), settings.solver_address))
+        await stack.enter_async_context(
+            served(health(operator.not_live, operator.not_ready), settings.health_address)
+        )
+        await stack.enter_async_context(
+            served(metrics(counted.exposition), settings.metrics_address)
+        )
+        await _operate(operator, settings)
+
+
+def assemble(
+    settings: Settings,
+    client: ApiClient,
+    counted: Metrics,
+    clock: Clock,
+    executor: ThreadPoolExecutor,
+) -> Operator:
+    """All parts, connected; nothing runs yet."""
+    store, indices = new_store(settings)
+    queue = WorkQueue(clock, random.Random())  # noqa: S311 -- jitter, not a secret
+    context = Context(
+        client=client,
+        store=store,
+        indices=indices,
+        queue=queue,
+        clock=clock,
+        settings=settings,
+        domains=Domains(),
+        executor=executor,
+        on_event=counted.event_posted,
+    )
+    accounts = Accounts(context)
+    counted.watch(store, queue)
+    election = LeaderElection(
+        client,
+        clock,
+        namespace=settings.namespace,
+        name=LEASE_NAME,
+        identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+        on_lost=_die,
+    )
+    return Operator(
+        context=context,
+        accounts=accounts,
+        runner=Runner(
+            queue,
+            _reconcilers(context, accounts),
+            clock=clock,
+            workers=WORKERS,
+            observer=counted,
+            conflicts=(Conflict,),
+            transient=(ApiError,),
+            may_act=election.is_leader,
+        ),
+        sweep=Sweep(
+            source=LiveSource(client, _watched(settings)),
+            store=store,
+            enqueue=lambda key: watches.repaired(context, key),
+            clock=clock,
+        ),
+        election=election,
+        metrics=counted,
+        clock=clock,
+    )
+
+
+def _reconcilers(context: Context, accounts: Accounts) -> Mapping[str, Reconcile]:
+    return {
+        CERTIFICATE: CertificateReconciler(context, OrderReconciler(context, accounts)).reconcile,
+        ISSUER: IssuerReconciler(context, accounts).reconcile,
+        LOADBALANCER: LoadBalancerReconciler(context).reconcile,
+        FRONTEND: FrontendReconciler(context).reconcile,
+    }
+
+
+def _watched(settings: Settings) -> Mapping[str, Watched]:
+    return {
+        kind: Watched(
+            resource=resource,
+            namespaces=settings.watch_namespaces if resource.namespaced else (),
+            label_selector=WATCHED_LABEL.get(kind),
+        )
+        for kind, resource in RESOURCES.items()
+    }
+
+
+async def _operate(operator: Operator, settings: Settings) -> None:
+    """Run all parts until kopf is told to stop, or one of them fails."""
+    parts = {
+        asyncio.create_task(operator.election.run(), name="election"),
+        asyncio.create_task(_cover_and_sweep(operator.sweep), name="sweep"),
+        asyncio.create_task(_work(operator), name="workers"),
+    }
+
+    async def stop() -> None:
+        await _stop(operator, parts)
+
+    watching = asyncio.create_task(_watch(operator.context, settings, stop), name="watches")
+    try:
+        done, _ = await asyncio.wait({watching, *parts}, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            if not part.cancelled():
+                part.result()
+        # Asked to stop: kopf ends last, after `stop` has ended the other parts.
+        await watching
+    except HistoryChanged as change:
+        _log.critical("%s: starting cold", change)
+        _die()
+
+
+async def _watch(
+    context: Context, settings: Settings, stop: Callable[[], Awaitable[None]]
+) -> None:
+    registry = kopf.OperatorRegistry()
+    watches.register(registry, context, stop)
+    namespaces: dict[str, Any] = (
+        {"namespaces": list(settings.watch_namespaces)}
+        if settings.watch_namespaces
+        else {"clusterwide": True}
+    )
+    await kopf.operator(
+        registry=registry, settings=watches.settings(), standalone=True, **namespaces
+    )
+
+
+async def _cover_and_sweep(sweep: Sweep) -> None:
+    """Cover the store, then sweep for ever; a server that is away is waited for."""
+    while not sweep.covered:
+        try:
+            await sweep.cover()
+        except ApiError as error:
+            _log.warning("the first list could not be read: %s", error)
+            await asyncio.sleep(1)
+    await sweep.run(transient=(ApiError,))
+
+
+async def _work(operator: Operator) -> None:
+    await operator.sweep.wait_covered()
+    await operator.election.wait_leading()
+    await operator.runner.run()
+
+
+async def _stop(operator: Operator, parts: set[asyncio.Task[None]]) -> None:
+    """Take no more keys, let passes end, then give the Lease away."""
+    ended = await operator.runner.stop(STOP_SECONDS)
+    if not ended:
+        _log.warning("some passes did not end within %.0f s", STOP_SECONDS)
+    for part in parts:
+        part.cancel()
+    await asyncio.gather(*parts, return_exceptions=True)
+    await operator.election.release()
+
+
+def _die() -> NoReturn:
+    """End the process without another write: someone else may act already."""
+    logging.shutdown()
+    os._exit(1)

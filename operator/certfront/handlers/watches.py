@@ -1,0 +1,101 @@
+"""One stateless handler per kind: what the watch says goes to the store, who is concerned to the queue.
+
+kopf's change-detecting handlers are not used: they would write annotations and copy Secrets into them.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from certfront.engine.keys import Key
+from certfront.engine.queue import Priority
+from certfront.engine.store import Object, key_of
+from certfront.kube.resources import Resource
+from certfront.reconcilers.context import Context
+from certfront.reconcilers.stores import RESOURCES, WATCHED_LABEL
+from certfront.reconcilers.wakeups import keys_to_wake
+
+SERVER_TIMEOUT_SECONDS = 300
+CONNECT_TIMEOUT_SECONDS = 30
+
+
+def register(
+    registry: kopf.OperatorRegistry, context: Context, stop: Callable[[], Awaitable[None]]
+) -> None:
+    """Register log-in, one event handler per watched kind, and `stop` for the end, in `registry`.
+
+    `stop` runs while kopf shuts down, because kopf cancels every task that is left after that.
+    """
+    kopf.on.login(registry=registry, id="service-account")(_login_with_service_account)
+    kopf.on.login(registry=registry, id="kubeconfig")(_login_with_kubeconfig)
+    for resource in RESOURCES.values():
+        _watch(registry, context, resource)
+
+    @kopf.on.cleanup(registry=registry, id="stop")
+    async def stopping(**_: Any) -> None:
+        await stop()
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf without posting, peering and scanning; watches that end and begin again on their own."""
+    chosen = kopf.OperatorSettings()
+    chosen.peering.standalone = True
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.watching.server_timeout = SERVER_TIMEOUT_SECONDS
+    chosen.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10
+    chosen.watching.connect_timeout = CONNECT_TIMEOUT_SECONDS
+    chosen.watching.chunk_size = 500
+    chosen.queueing.idle_timeout = 1.0
+    for kind, label in WATCHED_LABEL.items():
+        chosen.watching.label_selectors[RESOURCES[kind].plural] = label
+    return chosen
+
+
+def observe(context: Context, kind: str, event_type: str | None, obj: Object) -> None:
+    """Take one watch event: the store learns it, and whoever it concerns is queued.
+
+    The echo of our own write is known already and queues nothing. Objects of the first list
+    (`event_type` None) wait behind fresh changes.
+    """
+    key = key_of(kind, obj)
+    before = context.store.find(key)
+    if event_type == "DELETED":
+        context.store.remove(kind, key.namespace, key.name, obj["metadata"].get("uid"))
+    elif not context.store.upsert(kind, obj):
+        return
+    after = context.store.find(key)
+    priority = Priority.INITIAL if event_type is None else Priority.FRESH
+    context.enqueue(keys_to_wake(context.store, context.indices, kind, before, after), priority)
+
+
+def repaired(context: Context, key: Key) -> None:
+    """Take what the sweep has put right: the object and whoever refers to it are queued."""
+    obj = context.store.find(key)
+    if obj is None:
+        context.enqueue((key,) if key.kind in RESOURCES else ())
+        obj = {"metadata": {"namespace": key.namespace, "name": key.name}}
+    context.enqueue(
+        keys_to_wake(context.store, context.indices, key.kind, None, obj), Priority.DEFERRED
+    )
+
+
+def _watch(registry: kopf.OperatorRegistry, context: Context, resource: Resource) -> None:
+    @kopf.on.event(
+        resource.group,
+        resource.version,
+        resource.plural,
+        registry=registry,
+        id=f"watch-{resource.plural}",
+    )
+    async def watched(event: kopf.RawEvent, **_: Any) -> None:
+        observe(context, resource.kind, event["type"], dict(event["object"]))
+
+
+async def _login_with_service_account(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs)
+
+
+async def _login_with_kubeconfig(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_kubeconfig(**kwargs)

@@ -1,0 +1,652 @@
+"""One thin asynchronous client of the Kubernetes API.
+
+It stands on the official package's configuration (kubeconfig, in-cluster, token renewal) and its
+REST layer on aiohttp; the generated per-resource methods, which cost several times more CPU a
+call, are not used. Objects are plain dicts as in JSON. Neighbours: `resources`, `errors`,
+`leases`, `events`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from certfront.kube.errors import (
+    ApiError,
+    Conflict,
+    Gone,
+    TooManyRequests,
+    Unauthorized,
+    Unreachable,
+    error_from_status,
+)
+from certfront.kube.patches import merge_difference
+from certfront.kube.resources import LEASES, Resource
+from certfront.model.clock import Clock, SystemClock
+
+__all__ = ["FIELD_MANAGER", "ApiClient", "Listing", "Object", "WatchEvent", "revision_of"]
+
+FIELD_MANAGER: Final = "certfront"
+
+Object = dict[str, Any]
+"""An object of the API as its JSON says it."""
+
+WatchEvent = tuple[Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"], Object]
+
+_JSON: Final = "application/json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
+_APPLY_PATCH: Final = "application/apply-patch+yaml"
+_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+# etcd holds objects of 1.5 MiB; JSON escapes can make more of them.
+_LARGEST_OBJECT: Final = 16 * 2**20
+_LARGEST_PAGE: Final = 512 * 2**20
+_LIST_TIMEOUT: Final = 60.0
+_RETRIES_OF_429: Final = 3
+_LONGEST_PAUSE: Final = 5.0
+# The server sends a bookmark about every minute: without one the connection or the watch is dead.
+_WATCH_SILENCE: Final = 75.0
+_WATCH_LENGTH: Final = (240, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a kind at one revision. `resource_version` is where a watch goes on."""
+
+    items: list[Object]
+    resource_version: str
+
+
+class ApiClient:
+    """Calls to one API server, as an async context manager.
+
+        async with await ApiClient.from_environment() as client:
+            secret = await client.get(SECRETS, "shop", "shop-tls")
+
+    Every method raises the classes of `certfront.kube.errors`; each says what to do. A call takes
+    at most `timeout` seconds in all (waiting for its turn and its retries included), and at most
+    `in_flight` calls run at a time; watches are not counted, and Leases never queue. 429 is
+    retried up to three times as the server asks. `count(verb, status)` is called once for every
+    request sent (status 0: no answer); verbs are those of RBAC.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        clock: Clock | None = None,
+        count: Callable[[str, int], None] | None = None,
+        timeout: float = 10.0,
+        in_flight: int = 64,
+        reload: Callable[[Configuration], Awaitable[None]] | None = None,
+    ) -> None:
+        # Every call in flight and some watches have a connection each.
+        configuration.connection_pool_maxsize = in_flight + 64
+        self._configuration = configuration
+        self._rest = RESTClientObject(configuration)
+        self._clock = clock if clock is not None else SystemClock()
+        self._count = count if count is not None else _count_nothing
+        self._timeout = timeout
+        self._turns = asyncio.Semaphore(in_flight)
+        self._reload = reload
+        self._reloading = asyncio.Lock()
+        # Between attempts where a 429 names no time.
+        self._pause = 1.0
+        self._clock_offset: timedelta | None = None
+        self._last_answer: float | None = None
+
+    @classmethod
+    async def from_environment(
+        cls,
+        *,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        clock: Clock | None = None,
+        count: Callable[[str, int], None] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the default of all calls
+        in_flight: int = 64,
+    ) -> Self:
+        """A client for `kubeconfig`, else for $KUBECONFIG, else for the pod's service account.
+
+        Projected tokens are read again every minute; a kubeconfig is read again when the server
+        answers 401. Raises `kubernetes.aio.config.ConfigException` where none is usable.
+        """
+        path = kubeconfig or os.environ.get("KUBECONFIG") or None
+
+        async def load(configuration: Configuration) -> None:
+            if path is not None:
+                await kube_config.load_kube_config(
+                    config_file=path,
+                    context=context,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
+            else:
+                kube_config.load_incluster_config(client_configuration=configuration)
+
+        configuration = Configuration()
+        await load(configuration)
+        return cls(
+            configuration,
+            clock=clock,
+            count=count,
+            timeout=timeout,
+            in_flight=in_flight,
+            reload=load,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; watches end with Unreachable."""
+        await self._rest.close()
+
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """The server's Date minus our clock, to about a second; None before the first answer."""
+        return self._clock_offset
+
+    @property
+    def last_answer(self) -> float | None:
+        """When (monotonic seconds of the clock) the server last answered anything but 5xx."""
+        return self._last_answer
+
+    # --- reading
+
+    async def get(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - includes waiting for a turn and retries
+    ) -> Object:
+        """The object as etcd has it now. Raises NotFound."""
+        path = resource.path(namespace, name)
+        return await self._call("get", "GET", path, timeout=timeout, urgent=resource == LEASES)
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        metadata_only: bool = False,
+        page_size: int = 500,
+    ) -> Listing:
+        """All objects of a kind (of a namespace), as of now: no resourceVersion, so a quorum read.
+
+        `metadata_only` asks for metadata alone. Items always carry the kind's apiVersion and kind.
+        """
+        query = _selectors(label_selector, field_selector)
+        accept = _METADATA_LIST if metadata_only else _JSON
+        try:
+            return await self._pages(resource, namespace, query, accept, page_size)
+        except Gone:
+            # The revision of the first page was compacted while we paged: all in one answer, then.
+            return await self._pages(resource, namespace, query, accept, None)
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`, bookmarks included, until the server ends the watch.
+
+        The server ends it after some minutes: watch again from the last event's (or bookmark's)
+        metadata.resourceVersion. Raises Gone if the revision is too old (list again), Unreachable
+        if the connection breaks or is silent for longer than between two bookmarks. List again after
+        a silence: a revision that does not exist yet (etcd was restored) is watched without a word.
+        """
+        query = _selectors(label_selector, field_selector) | {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            # Spread, so that many watches do not start again together.
+            "timeoutSeconds": str(random.randint(*_WATCH_LENGTH)),  # noqa: S311 - no secret
+        }
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=_WATCH_SILENCE)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._answer(
+                    "watch", "GET", resource.path(namespace), query, None, _JSON, _JSON, limits
+                )
+        except TimeoutError:
+            raise _no_answer("the watch was not answered in time") from None
+        try:
+            async for event in _events(response, resource):
+                yield event
+        finally:
+            response.close()
+
+    # --- writing
+
+    async def create(
+        self,
+        resource: Resource,
+        body: Mapping[str, Any],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - includes waiting for a turn and retries
+    ) -> Object:
+        """POST the object into the namespace it names. Raises AlreadyExists, Invalid, Forbidden."""
+        return await self._call(
+            "create",
+            "POST",
+            resource.path(_namespace_of(resource, body)),
+            query={"fieldManager": FIELD_MANAGER},
+            body=_typed(resource, body),
+            timeout=timeout,
+            urgent=resource == LEASES,
+        )
+
+    async def update(
+        self,
+        resource: Resource,
+        body: Mapping[str, Any],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - includes waiting for a turn and retries
+    ) -> Object:
+        """PUT the whole object; its metadata.resourceVersion is compared. Raises Conflict, NotFound."""
+        return await self._call(
+            "update",
+            "PUT",
+            resource.path(_namespace_of(resource, body), body["metadata"]["name"]),
+            query={"fieldManager": FIELD_MANAGER},
+            body=_typed(resource, body),
+            timeout=timeout,
+            urgent=resource == LEASES,
+        )
+
+    async def apply(
+        self,
+        resource: Resource,
+        body: Mapping[str, Any],
+        *,
+        force: bool,
+        manager: str = FIELD_MANAGER,
+    ) -> Object:
+        """Server-side apply. A metadata.resourceVersion in the body is compared, a uid too.
+
+        With `resourceVersion: "1"` and no force it only creates: Conflict for whatever exists.
+        Raises Conflict; `fields_owned_by_others` is filled where another manager is in the way.
+        """
+        return await self._call(
+            "patch",
+            "PATCH",
+            resource.path(_namespace_of(resource, body), body["metadata"]["name"]),
+            query={"fieldManager": manager, "force": "true" if force else "false"},
+            body=_typed(resource, body),
+            content_type=_APPLY_PATCH,
+        )
+
+    async def patch_status(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str,
+        resource_version: str,
+        status: Mapping[str, Any],
+        previous: Mapping[str, Any],
+    ) -> Object:
+        """Make `status` the whole status of the object, which had `previous` when it was decided.
+
+        The answer is the object as written. Raises Conflict if the object has changed since
+        `resource_version`, or is another one of the same name.
+        """
+        return await self._merge(
+            resource,
+            namespace,
+            name,
+            {"status": merge_difference(previous, status)},
+            uid=uid,
+            resource_version=resource_version,
+            subresource="status",
+        )
+
+    async def patch_metadata(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str,
+        resource_version: str,
+        annotations: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        finalizers: Sequence[str] | None = None,
+    ) -> Object:
+        """Change annotations and labels (None removes one) and the whole list of finalizers.
+
+        Raises Conflict as `patch_status` does.
+        """
+        metadata: Object = {}
+        if annotations is not None:
+            metadata["annotations"] = dict(annotations)
+        if labels is not None:
+            metadata["labels"] = dict(labels)
+        if finalizers is not None:
+            metadata["finalizers"] = [*finalizers]
+        return await self._merge(
+            resource,
+            namespace,
+            name,
+            {"metadata": metadata},
+            uid=uid,
+            resource_version=resource_version,
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - includes waiting for a turn and retries
+    ) -> None:
+        """Delete the object, if it still is the one with that uid and revision.
+
+        Raises NotFound, and Conflict where a precondition does not hold.
+        """
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        given = {key: value for key, value in preconditions.items() if value is not None}
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if given:
+            options["preconditions"] = given
+        path = resource.path(namespace, name)
+        await self._call(
+            "delete", "DELETE", path, body=options, timeout=timeout, urgent=resource == LEASES
+        )
+
+    # --- one request
+
+    async def _merge(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Object,
+        *,
+        uid: str,
+        resource_version: str,
+        subresource: str | None = None,
+    ) -> Object:
+        metadata = patch.setdefault("metadata", {})
+        metadata["resourceVersion"] = resource_version
+        answer = await self._call(
+            "patch",
+            "PATCH",
+            resource.path(namespace, name, subresource),
+            query={"fieldManager": FIELD_MANAGER},
+            body=patch,
+            content_type=_MERGE_PATCH,
+        )
+        # The server ignores a uid in a patch of a custom resource, and after a restore another
+        # object can have the same revision.
+        if answer.get("metadata", {}).get("uid") != uid:
+            raise Conflict(409, "Conflict", "the object is another one of the same name")
+        return answer
+
+    async def _pages(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        selectors: Mapping[str, str],
+        accept: str,
+        page_size: int | None,
+    ) -> Listing:
+        items: list[Object] = []
+        query = dict(selectors)
+        if page_size is not None:
+            query["limit"] = str(page_size)
+        while True:
+            page = await self._call(
+                "list",
+                "GET",
+                resource.path(namespace),
+                query=query,
+                accept=accept,
+                timeout=_LIST_TIMEOUT,
+                largest=_LARGEST_PAGE,
+            )
+            items += [_typed(resource, item) for item in page.get("items") or ()]
+            metadata = page.get("metadata", {})
+            following = metadata.get("continue")
+            if not following:
+                return Listing(items, str(metadata.get("resourceVersion", "")))
+            query["continue"] = following
+
+    async def _call(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the whole call
+        largest: int = _LARGEST_OBJECT,
+        urgent: bool = False,
+    ) -> Object:
+        seconds = self._timeout if timeout is None else timeout
+        # The deadline of the whole call is below; without a total aiohttp would set one of its own.
+        limits = aiohttp.ClientTimeout(total=None)
+        try:
+            async with asyncio.timeout(seconds), nullcontext() if urgent else self._turns:
+                response = await self._answer(
+                    verb, method, path, query, body, content_type, accept, limits
+                )
+                return await _decoded(response, largest)
+        except TimeoutError:
+            raise _no_answer(f"no answer in {seconds:g} s") from None
+
+    async def _answer(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        content_type: str,
+        accept: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """A 2xx response; 429 is waited out and 401 answered with fresh credentials once."""
+        renewed = False
+        pauses = 0
+        while True:
+            response = await self._send(
+                verb, method, path, query, body, content_type, accept, limits
+            )
+            if response.status < 300:
+                return response
+            error = await _refusal(response)
+            if isinstance(error, Unauthorized) and self._reload is not None and not renewed:
+                renewed = True
+                await self._renew_credentials()
+            elif isinstance(error, TooManyRequests) and pauses < _RETRIES_OF_429:
+                pauses += 1
+                await asyncio.sleep(min(_LONGEST_PAUSE, error.retry_after or self._pause))
+            else:
+                raise error
+
+    async def _send(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        content_type: str,
+        accept: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
+        for setting in (await self._configuration.auth_settings()).values():
+            if setting["in"] == "header" and setting["value"]:
+                headers[setting["key"]] = setting["value"]
+        url = f"{self._configuration.host.rstrip('/')}{path}"
+        if query:
+            url = f"{url}?{urlencode(query)}"
+        status = 0
+        try:
+            answer = await self._rest.request(
+                method, url, headers=headers, body=body, _request_timeout=limits
+            )
+            response: aiohttp.ClientResponse = answer.response
+            status = response.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            # Only the class: the texts of aiohttp name hosts and certificates, which is fine in a
+            # log and not in a status.
+            raise _no_answer(
+                f"the API server cannot be reached ({type(error).__name__})"
+            ) from error
+        finally:
+            self._count(verb, status)
+        self._note_answer(response)
+        return response
+
+    async def _renew_credentials(self) -> None:
+        assert self._reload is not None  # noqa: S101 - the caller has looked
+        async with self._reloading:
+            await self._reload(self._configuration)
+
+    def _note_answer(self, response: aiohttp.ClientResponse) -> None:
+        if response.status < 500:
+            self._last_answer = self._clock.monotonic()
+        try:
+            date = parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            return
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        self._clock_offset = date - self._clock.now()
+
+
+def revision_of(obj: Mapping[str, Any]) -> int:
+    """An object's or listing's metadata.resourceVersion as a number; 0 if there is none.
+
+    Comparable within one kind of one cluster (KEP-5504 makes the order part of the API).
+    """
+    text = obj.get("metadata", {}).get("resourceVersion", "")
+    return int(text) if isinstance(text, str) and text.isdecimal() else 0
+
+
+async def _decoded(response: aiohttp.ClientResponse, largest: int) -> Object:
+    try:
+        answer = msgspec.json.decode(await _body(response, largest))
+    except msgspec.DecodeError:
+        raise _no_answer("the answer is not JSON") from None
+    if not isinstance(answer, dict):
+        raise _no_answer("the answer is not an object")
+    return answer
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
+    status: Object | None = None
+    try:
+        decoded = msgspec.json.decode(await _body(response, 2**20))
+        status = decoded if isinstance(decoded, dict) else None
+    except (ApiError, msgspec.DecodeError):
+        # A proxy's page, or nothing: the HTTP status alone must do.
+        pass
+    finally:
+        response.release()
+    retry_after = _seconds(response.headers.get("Retry-After"))
+    return error_from_status(response.status, status, retry_after=retry_after)
+
+
+async def _body(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > largest:
+                raise _no_answer("the answer is too large")
+            chunks.append(chunk)
+    except (aiohttp.ClientError, OSError) as error:
+        raise _no_answer(f"the answer broke off ({type(error).__name__})") from error
+    except BaseException:
+        # Cancelled half-way: the rest must not be taken for the next answer.
+        response.close()
+        raise
+    return b"".join(chunks)
+
+
+async def _events(
+    response: aiohttp.ClientResponse, resource: Resource
+) -> AsyncIterator[WatchEvent]:
+    try:
+        async for line in response.content:
+            event = msgspec.json.decode(line)
+            obj = event["object"]
+            if event["type"] == "ERROR":
+                code = obj.get("code")
+                raise error_from_status(code if isinstance(code, int) else 500, obj)
+            yield event["type"], _typed(resource, obj)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise _no_answer(f"the watch broke off ({type(error).__name__})") from error
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # A line cut in half or longer than the buffer.
+        raise _no_answer("the watch sent something that is not an event") from None
+
+
+def _no_answer(message: str) -> Unreachable:
+    return Unreachable(0, "Unreachable", message)
+
+
+def _typed(resource: Resource, body: Mapping[str, Any]) -> Object:
+    return {**body, "apiVersion": resource.api_version, "kind": resource.kind}
+
+
+def _namespace_of(resource: Resource, body: Mapping[str, Any]) -> str | None:
+    return str(body["metadata"]["namespace"]) if resource.namespaced else None
+
+
+def _selectors(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
+    given = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _seconds(text: str | None) -> float | None:
+    # The API server sends whole seconds; anything else is as good as nothing.
+    return float(text) if text is not None and text.isdecimal() and len(text) < 9 else None
+
+
+def _count_nothing(_verb: str, _status: int) -> None:
+    return None

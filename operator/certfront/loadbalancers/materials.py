@@ -1,0 +1,218 @@
+"""What is found of each certificate that a frontend lists: its pair, or why there is none.
+
+Reads Certificates and TLS Secrets that were already fetched (plain objects of the API) and gives
+the `Candidate`s that `bindings` works on. No exception and no message carries what a Secret holds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from certfront.loadbalancers import reasons
+from certfront.loadbalancers.bindings import Candidate, Material, PriorBinding
+from certfront.loadbalancers.problems import Problem
+from certfront.loadbalancers.protocol import CertificateSource
+from certfront.model.certificate import Certificate
+from certfront.model.frontend import DefaultCertificate, FrontendCertificate
+from certfront.model.keys import KeyAlgorithm
+from certfront.model.meta import ObjectName
+from certfront.model.reasons import Reason
+from certfront.pki import facts, upload
+from certfront.pki.faults import UnusableMaterial
+from certfront.pki.names import InvalidName, normalise_dns
+from certfront.pki.pair import KeyPair, parse_pair
+
+__all__ = ["MARKER", "expected_names", "of_certificate", "of_secret", "secret_bytes", "source_of"]
+
+MARKER = "certfront.io/certificate"
+"""The annotation by which a TLS Secret says whose it is: namespace/name of a Certificate."""
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""A pair may begin so much later than our clock says it is."""
+
+_LARGEST_VALUE = 512 * 1024
+
+
+def source_of(entry: FrontendCertificate | DefaultCertificate, namespace: str) -> CertificateSource:
+    """Which object an entry of `certificates[]`, or `defaultCertificate`, means."""
+    if entry.secret_ref is not None:
+        return CertificateSource("Secret", namespace, entry.secret_ref.name)
+    return CertificateSource("Certificate", namespace, entry.name)
+
+
+def of_certificate(
+    source: CertificateSource,
+    certificate: Certificate | None,
+    secret: Mapping[str, Any] | None,
+    *,
+    now: datetime,
+    narrowed: tuple[str, ...] = (),
+    prior: PriorBinding | None = None,
+    shared: bool = False,
+) -> Candidate:
+    """What is found of a Certificate, whose Secret is `secret`; both None where confirmed absent."""
+    found = Candidate(source=source, narrowed=narrowed, prior=prior, shared=shared)
+    if certificate is None:
+        return replace(
+            found,
+            problem=_unresolved(
+                reasons.CERTIFICATE_NOT_FOUND,
+                f"Certificate {source.name} does not exist{_still_served(prior)}.",
+            ),
+        )
+    if certificate.spec.type == "Managed":
+        return replace(
+            found,
+            problem=_unresolved(
+                reasons.UNSUPPORTED_CERTIFICATE_TYPE,
+                f"Certificate {source.name} is of type Managed; a load balancer of type HAProxy "
+                "issues none.",
+            ),
+        )
+    found = replace(
+        found, expected=expected_names(certificate), acme=certificate.spec.type == "ACME"
+    )
+    material = _of_own_secret(certificate, secret, now)
+    if material is not None:
+        return replace(found, material=material)
+    return replace(found, problem=_not_ready(source, certificate, prior))
+
+
+def of_secret(
+    source: CertificateSource,
+    secret: Mapping[str, Any] | None,
+    *,
+    now: datetime,
+    narrowed: tuple[str, ...] = (),
+    prior: PriorBinding | None = None,
+) -> Candidate:
+    """What is found of a TLS Secret kept by someone else, checked like an uploaded one."""
+    found = Candidate(source=source, narrowed=narrowed, prior=prior)
+    crt, key = secret_bytes(secret, "tls.crt"), secret_bytes(secret, "tls.key")
+    if crt is None or key is None:
+        problem = _unresolved(
+            reasons.SECRET_NOT_FOUND,
+            f"Secret {source.name} does not exist or has no tls.crt and tls.key"
+            f"{_still_served(prior)}.",
+        )
+        return replace(found, problem=problem)
+    given = upload.UploadMaterial(
+        certificate=crt, private_key=key, trust_bundle=secret_bytes(secret, "ca.crt")
+    )
+    try:
+        accepted = upload.check(given, names_required=(), policy="Strict", now=now)
+    except upload.Refused as refusal:
+        problem = _refused(source, refusal, prior)
+        return replace(found, problem=problem, material=_same_as_served(crt, key, prior))
+    if accepted.not_yet_valid:
+        message = f"Secret {source.name} is not valid yet{_still_served(prior)}."
+        return replace(found, problem=_unresolved(reasons.CERTIFICATE_NOT_READY, message))
+    return replace(found, material=_material(accepted.pair))
+
+
+def secret_bytes(secret: Mapping[str, Any] | None, key: str) -> bytes | None:
+    """The value of one key of a Secret as the API gives it, or None: absent, not base64, too big."""
+    text = ((secret or {}).get("data") or {}).get(key)
+    if not isinstance(text, str) or not text or len(text) > _LARGEST_VALUE:
+        return None
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+
+
+def _of_own_secret(
+    certificate: Certificate, secret: Mapping[str, Any] | None, now: datetime
+) -> Material | None:
+    """The pair in force, if the Secret holds it.
+
+    A Secret that certfront writes is marked. One that is used in place may be replaced by anyone at
+    any time: only the pair that the Certificate's own checks have accepted is taken from it.
+    """
+    crt, key = secret_bytes(secret, "tls.crt"), secret_bytes(secret, "tls.key")
+    if secret is None or crt is None or key is None:
+        return None
+    if not certificate.in_place and not _is_marked(secret, certificate.metadata.object_name):
+        return None
+    try:
+        material = _material(parse_pair(crt, key, secret_bytes(secret, "ca.crt")))
+    except (UnusableMaterial, InvalidName):
+        return None
+    if certificate.in_place and material.fingerprint != certificate.status.fingerprint:
+        return None
+    return material if material.not_before <= now + CLOCK_TOLERANCE else None
+
+
+def _is_marked(secret: Mapping[str, Any], owner: ObjectName) -> bool:
+    annotations = secret["metadata"].get("annotations") or {}
+    return annotations.get(MARKER) == str(owner)
+
+
+def _same_as_served(crt: bytes, key: bytes, prior: PriorBinding | None) -> Material | None:
+    """A pair that is refused now (it has expired, say) and is the very one that is served."""
+    try:
+        material = _material(parse_pair(crt, key))
+    except (UnusableMaterial, InvalidName):
+        return None
+    served = prior is not None and prior.fingerprint == material.fingerprint
+    return material if served else None
+
+
+def _material(pair: KeyPair) -> Material:
+    found = facts.read(pair.leaf, len(pair.tls_crt))
+    return Material(
+        pair=pair,
+        names=found.domains,
+        key_type=KeyAlgorithm(found.key_algorithm.partition("-")[0]),
+        fingerprint=found.fingerprint,
+        not_before=found.not_before,
+        not_after=found.not_after,
+    )
+
+
+def expected_names(certificate: Certificate) -> tuple[str, ...]:
+    """The canonical DNS names that a Certificate has or will have, issued or not."""
+    spec = certificate.spec
+    asked = (spec.common_name, *spec.dns_names) if spec.type != "Uploaded" else spec.dns_names
+    names: dict[str, None] = {}
+    for name in (*asked, *certificate.status.domains):
+        try:
+            names[normalise_dns(name)] = None
+        except InvalidName:
+            # A common name need not be a host name, and addresses are none.
+            continue
+    return tuple(names)
+
+
+def _not_ready(
+    source: CertificateSource, certificate: Certificate, prior: PriorBinding | None
+) -> Problem:
+    ready = next((c for c in certificate.status.conditions if c.type == "Ready"), None)
+    why = f" ({ready.reason})" if ready is not None and ready.status != "True" else ""
+    return _unresolved(
+        reasons.CERTIFICATE_NOT_READY,
+        f"Certificate {source.name} is not ready{why}{_still_served(prior)}.",
+    )
+
+
+def _refused(
+    source: CertificateSource, refusal: upload.Refused, prior: PriorBinding | None
+) -> Problem:
+    return _unresolved(
+        reasons.CERTIFICATE_REFUSED,
+        f"Secret {source.name} is refused{_still_served(prior)}: {refusal.reason}: "
+        f"{refusal.message}",
+    )
+
+
+def _still_served(prior: PriorBinding | None) -> str:
+    return "; what was installed stays served" if prior is not None else ""
+
+
+def _unresolved(reason: Reason, message: str) -> Problem:
+    return Problem(condition="ResolvedRefs", reason=reason, message=message)

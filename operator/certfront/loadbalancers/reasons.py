@@ -1,0 +1,217 @@
+"""The condition reasons of LoadBalancers and LoadBalancerFrontends: part of the API.
+
+Used by every module of this package and by the reconcilers; docs/reasons/ is made from `REASONS`.
+"""
+
+from typing import Final
+
+from certfront.model.reasons import Reason
+
+ACCEPTED: Final = Reason(
+    "Accepted",
+    "The spec is consistent and everything it asks for is permitted.",
+    "Nothing needs to be done.",
+)
+RESOLVED: Final = Reason(
+    "ResolvedRefs",
+    "Every object that the spec refers to was found and can be used.",
+    "Nothing needs to be done.",
+)
+PROGRAMMED: Final = Reason(
+    "Programmed",
+    "Every node of the load balancer has taken the configuration.",
+    "Nothing needs to be done.",
+)
+SERVED: Final = Reason(
+    "Served",
+    "A handshake on every node has shown the certificates.",
+    "Nothing needs to be done.",
+)
+NOTHING_TO_PROBE: Final = Reason(
+    "NothingToProbe",
+    "The frontend terminates no TLS, so there is no certificate that a handshake could show.",
+    "Nothing needs to be done.",
+)
+DISABLED: Final = Reason(
+    "Disabled",
+    "The frontend is switched off by spec.disabled.",
+    "Set spec.disabled to false to serve it again.",
+)
+AVAILABLE: Final = Reason(
+    "Available",
+    "The load balancer has as many current nodes as it needs, and none has refused anything.",
+    "Nothing needs to be done.",
+)
+RELEASING: Final = Reason(
+    "Releasing",
+    "The object is being deleted and what it installed is being taken off the load balancer.",
+    "Wait: it ends within a minute, also when a node is down.",
+)
+INVALID_SPEC: Final = Reason(
+    "InvalidSpec",
+    "The object does not match its schema, as after an incomplete upgrade of the CRDs.",
+    "Correct the field that the message names, or apply the CRDs of this version.",
+)
+NO_LOAD_BALANCER: Final = Reason(
+    "NoLoadBalancer",
+    "The frontend names no load balancer and the installation has no default one.",
+    "Set spec.loadBalancerRef, or ask your administrator to set defaultLoadBalancer.",
+)
+LOAD_BALANCER_NOT_FOUND: Final = Reason(
+    "LoadBalancerNotFound",
+    "There is no such LoadBalancer, or it grants nothing to this namespace.",
+    "Correct spec.loadBalancerRef, or ask the owner of the LoadBalancer for a grant.",
+)
+LOAD_BALANCER_NOT_GRANTED: Final = Reason(
+    "LoadBalancerNotGranted",
+    "The installation's default load balancer grants nothing to this namespace.",
+    "Ask your administrator for an entry in spec.grants of that LoadBalancer, or use another one.",
+)
+UNSUPPORTED_TYPE: Final = Reason(
+    "UnsupportedType",
+    "This version of certfront cannot program load balancers of that type.",
+    "Use a LoadBalancer of type HAProxy, or a version of certfront that supports the type.",
+)
+UNSUPPORTED_FIELD: Final = Reason(
+    "UnsupportedField",
+    "The spec sets a field that this load balancer or this version cannot honour.",
+    "Remove the field that the message names.",
+)
+UNSUPPORTED_CERTIFICATE_TYPE: Final = Reason(
+    "UnsupportedCertificateType",
+    "The certificate is to be issued by the load balancer's provider, and this one issues none.",
+    "Use another type of Certificate, such as ACME.",
+)
+INVALID_HOSTNAME: Final = Reason(
+    "InvalidHostname",
+    "An entry of spec.hostnames is not a host name.",
+    "Correct the name that the message points to.",
+)
+FARM_REQUIRED: Final = Reason(
+    "FarmRequired",
+    "Nothing says where traffic goes: neither a farm nor a redirect.",
+    "Add a farm to spec.farms, name one of several in spec.defaultFarm, or set spec.redirectLocation.",
+)
+FARM_NOT_FOUND: Final = Reason(
+    "FarmNotFound",
+    "spec.defaultFarm names a farm that spec.farms does not have.",
+    "Correct spec.defaultFarm or add the farm.",
+)
+FARM_EMPTY: Final = Reason(
+    "FarmEmpty",
+    "The farm has neither servers nor a Service.",
+    "Give the farm servers or a serviceRef.",
+)
+BACKEND_NOT_GRANTED: Final = Reason(
+    "BackendNotGranted",
+    "A server's address lies outside the backendCIDRs granted to this namespace.",
+    "Use a Service of this namespace (serviceRef), or ask for the range in spec.grants of the "
+    "LoadBalancer.",
+)
+HOSTNAME_NOT_GRANTED: Final = Reason(
+    "HostnameNotGranted",
+    "The load balancer does not grant some of the hostnames to this namespace; the others are served.",
+    "Remove the names, or ask the owner of the LoadBalancer to grant them.",
+)
+HOSTNAME_CONFLICT: Final = Reason(
+    "HostnameConflict",
+    "Another frontend holds some of the hostnames on the same port; the others are served.",
+    "Remove the names here or from the other frontend; what is free is taken over at once.",
+)
+PORT_CONFLICT: Final = Reason(
+    "PortConflict",
+    "Another frontend uses the port with another protocol (TLS or plain HTTP).",
+    "Choose another port here or there.",
+)
+SERVICE_NOT_FOUND: Final = Reason(
+    "ServiceNotFound",
+    "The Service of a farm does not exist, or has no such port.",
+    "Create the Service or correct serviceRef; it is looked for again every few seconds.",
+)
+SERVICE_UNSUPPORTED: Final = Reason(
+    "ServiceUnsupported",
+    "The Service of a farm has no cluster address (headless or ExternalName).",
+    "Use a Service of type ClusterIP, NodePort or LoadBalancer that has a cluster address.",
+)
+SECRET_NOT_FOUND: Final = Reason(
+    "SecretNotFound",
+    "A Secret that the spec refers to does not exist or lacks the data.",
+    "Create the Secret with the keys that the message names; it is taken over at once if it has "
+    "the label certfront.io/secret: source, else within five minutes.",
+)
+CERTIFICATE_NOT_FOUND: Final = Reason(
+    "CertificateNotFound",
+    "A Certificate that the spec refers to does not exist. One that was installed stays served.",
+    "Create the Certificate or remove it from spec.certificates.",
+)
+CERTIFICATE_NOT_READY: Final = Reason(
+    "CertificateNotReady",
+    "A certificate has not been issued yet, or its Secret cannot be used at the moment.",
+    "See the Certificate's own conditions; everything else is served meanwhile.",
+)
+CERTIFICATE_REFUSED: Final = Reason(
+    "CertificateRefused",
+    "The TLS Secret holds something that must not be served; what was served before stays.",
+    "Replace the Secret's data; the message says what is wrong with it.",
+)
+CERTIFICATE_EXPIRED: Final = Reason(
+    "Expired",
+    "A certificate has expired. It stays served, since an error is better than none.",
+    "Renew the certificate; see the Certificate's own conditions.",
+)
+NO_CERTIFICATE_FOR_HOSTNAME: Final = Reason(
+    "NoCertificateForHostname",
+    "No certificate of the frontend covers some of its hostnames.",
+    "Add a certificate for the names, or remove the names.",
+)
+NO_HOSTNAMES: Final = Reason(
+    "NoHostnames",
+    "There is no name to serve: none is listed and the certificates have none yet.",
+    "List spec.hostnames, or wait for the certificates.",
+)
+DEFAULT_CERTIFICATE_NOT_LISTED: Final = Reason(
+    "DefaultCertificateNotListed",
+    "spec.defaultCertificate is not one of spec.certificates.",
+    "List it in spec.certificates too.",
+)
+WAITING_FOR_CERTIFICATE: Final = Reason(
+    "WaitingForCertificate",
+    "The frontend is programmed as far as possible and waits for a certificate.",
+    "See the Certificate's own conditions.",
+)
+APPLYING: Final = Reason(
+    "Applying",
+    "The configuration is being handed to the load balancer.",
+    "Wait.",
+)
+WAITING_FOR_NODES: Final = Reason(
+    "WaitingForNodes",
+    "The nodes of the load balancer have not yet reported that they serve the configuration.",
+    "Wait; if it lasts, look at status.nodes of the LoadBalancer and at the log of its agents.",
+)
+TOO_FEW_NODES: Final = Reason(
+    "TooFewNodes",
+    "Fewer nodes than minNodes are alive.",
+    "Start the agents beside HAProxy, or lower spec.haproxy.minNodes of the LoadBalancer.",
+)
+NODE_FAILED: Final = Reason(
+    "NodeFailed",
+    "A node could not apply a part of the configuration and keeps what it served before.",
+    "Correct what the message names, or look at the log of the agent on that node.",
+)
+NOT_PROGRAMMED: Final = Reason(
+    "NotProgrammed",
+    "The frontend was not accepted, so nothing new was handed to the load balancer.",
+    "See the condition that is False.",
+)
+NO_ROUTE_FOR_CHALLENGE: Final = Reason(
+    "NoRouteForChallenge",
+    "No load balancer would answer an HTTP-01 challenge for some of the names.",
+    "Use the Certificate in a frontend whose load balancer grants the names to this namespace, or "
+    "give the Issuer a solver with the route External.",
+)
+
+REASONS: Final[tuple[Reason, ...]] = tuple(
+    value for value in dict(globals()).values() if isinstance(value, Reason)
+)
+"""Every reason above, for the documentation."""

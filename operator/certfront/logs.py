@@ -1,0 +1,42 @@
+"""Logging of a process: one line a record on stderr, with anything like a key masked."""
+
+import logging
+import re
+
+_SECRET = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|$)"
+    r"|(?<=Bearer )\S+",
+    re.DOTALL,
+)
+_QUIET = ("kubernetes", "acme", "urllib3", "aiohttp.access", "kopf", "asyncio")
+
+
+class Redaction(logging.Filter):
+    """Masks private keys and bearer tokens, wherever they come from: the last line of defence."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record where it must be; every record passes."""
+        text = record.getMessage()
+        masked = _SECRET.sub("(masked)", text)
+        if masked != text:
+            record.msg, record.args = masked, ()
+        return True
+
+
+class RedactedFormatter(logging.Formatter):
+    """Masks tracebacks too, which filters do not see."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, masked."""
+        return _SECRET.sub("(masked)", super().format(record))
+
+
+def configure(*, verbose: bool) -> None:
+    """Log to stderr from INFO on (our own packages from DEBUG on where `verbose`)."""
+    handler = logging.StreamHandler()
+    handler.addFilter(Redaction())
+    handler.setFormatter(RedactedFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("certfront").setLevel(logging.DEBUG if verbose else logging.INFO)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,83 @@
+"""What every object has in common: identity, version, labels, and the raw form it came in."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+GROUP = "certfront.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+FINALIZER = "certfront.io/installed"
+FIELD_MANAGER = "certfront"
+
+
+class ObjectName(NamedTuple):
+    """Namespace and name, which identify an object of a known kind."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of everything that is read from or written to a manifest."""
+
+
+class Meta(Value, frozen=True, kw_only=True):
+    """The part of `metadata` that certfront reads."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def object_name(self) -> ObjectName:
+        """Namespace and name together."""
+        return ObjectName(self.namespace, self.name)
+
+    @property
+    def age_order(self) -> tuple[str, str, str]:
+        """Sorts the older object first, then by namespace and name."""
+        created = self.creation_timestamp.isoformat() if self.creation_timestamp else "9999"
+        return (created, self.namespace, self.name)
+
+
+V = TypeVar("V", bound="Value")
+
+
+class InvalidObject(Exception):  # noqa: N818 -- named for what the caller has in hand
+    """An object whose spec does not parse; the message carries the path, never a value."""
+
+
+def parse(kind: type[V], raw: Mapping[str, Any]) -> V:
+    """`raw` as a frozen value of `kind`. Raises InvalidObject with the path of what is wrong."""
+    try:
+        return msgspec.convert(raw, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise InvalidObject(_without_values(str(error))) from None
+
+
+def plain(value: Value) -> dict[str, Any]:
+    """`value` as it is written into a manifest: camelCase, defaults left out."""
+    built: dict[str, Any] = msgspec.to_builtins(value)
+    return built
+
+
+def _without_values(message: str) -> str:
+    """The message without the offending value: what a user pasted must not be repeated."""
+    if "Invalid enum value" not in message:
+        return message
+    where = message.rfind(" - at")
+    return "Invalid enum value" + (message[where:] if where >= 0 else "")

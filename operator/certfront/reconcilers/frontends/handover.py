@@ -1,0 +1,266 @@
+"""The HAProxy provider: what is wanted becomes Secrets that the agents watch.
+
+Bundles first, then the manifest that names them; nothing is removed here but hostnames and
+certificates that the new manifest omits. `release` and `loadbalancers` delete what is left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from certfront.engine.store import Object
+from certfront.loadbalancers.bindings import PriorBinding
+from certfront.loadbalancers.haproxy import handover
+from certfront.loadbalancers.haproxy.handover import Manifest, ManifestCertificate
+from certfront.loadbalancers.materials import secret_bytes
+from certfront.loadbalancers.protocol import (
+    BackendTLS,
+    Binding,
+    CertificateSource,
+    Listener,
+    ResolvedFarm,
+    ResolvedServer,
+)
+from certfront.model.frontend import HealthCheck
+from certfront.model.meta import ObjectName
+from certfront.model.times import to_text
+from certfront.pki import certificates, facts
+from certfront.pki.faults import UnusableMaterial
+from certfront.reconcilers import secrets
+from certfront.reconcilers.context import Context
+from certfront.reconcilers.stores import SECRET
+
+__all__ = [
+    "HAProxyProvider",
+    "Handed",
+    "WriteSecret",
+    "bundle_name",
+    "manifest_name",
+    "manifest_of",
+    "prior_binding",
+    "prior_farm",
+    "secrets_of",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """What the agents were told of a frontend: its manifest Secret, and the bundles by name."""
+
+    manifest: Object | None
+    bundles: Mapping[str, Object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteSecret:
+    """Create a Secret (`replaces` None) or write over the very one that was read."""
+
+    body: Object
+    replaces: Object | None
+
+    def __repr__(self) -> str:
+        """Without the body, which holds a key."""
+        return f"WriteSecret({self.body['metadata']['name']})"
+
+
+class HAProxyProvider:
+    """Hands listeners over to the agents of one LoadBalancer (`loadbalancers.protocol.Provider`)."""
+
+    def __init__(self, context: Context, target: ObjectName) -> None:
+        self._context = context
+        self._target = target
+
+    async def observe(self, listener: Listener) -> Handed:
+        """The manifest and bundles of `listener`; absence is confirmed by a live read."""
+        names = {bundle_name(self._target, b.source) for b in listener.bindings}
+        store, namespace = self._context.store, self._target.namespace
+        found = {name: store.get(SECRET, namespace, name) for name in names}
+        return Handed(
+            manifest=store.get(SECRET, namespace, manifest_name(listener.frontend)),
+            bundles={name: secret for name, secret in found.items() if secret is not None},
+        )
+
+    def plan(self, listener: Listener, observed: Handed) -> Sequence[WriteSecret]:
+        """The Secrets to write: bundles whose bytes differ, then the manifest if it differs."""
+        writes = []
+        for binding in listener.bindings:
+            body = _bundle(self._target, binding)
+            held = observed.bundles.get(bundle_name(self._target, binding.source))
+            if body is not None and not _same(body, held):
+                writes.append(WriteSecret(body=body, replaces=held))
+        body = handover.manifest_secret(self._target, manifest_of(self._target, listener))
+        if not _same(body, observed.manifest):
+            writes.append(WriteSecret(body=body, replaces=observed.manifest))
+        return writes
+
+    async def execute(self, operation: WriteSecret) -> None:
+        """Write one Secret. Raises Conflict where it is not as it was read: decide again."""
+        await write(self._context, operation.body, operation.replaces)
+
+
+async def write(context: Context, body: Object, held: Object | None) -> Object:
+    """Create `body`, or write it over `held`, and over no other."""
+    if held is None:
+        return await secrets.create(context, body)
+    metadata = held["metadata"]
+    return await secrets.update(
+        context, body, uid=metadata["uid"], resource_version=metadata["resourceVersion"]
+    )
+
+
+def bundle_name(target: ObjectName, source: CertificateSource) -> str:
+    """The Secret of a certificate for one LoadBalancer, of which a namespace may hold several."""
+    return handover.secret_name("bundle", _kind(target, source), source.namespace, source.name)
+
+
+def manifest_name(frontend: ObjectName) -> str:
+    """The Secret of a frontend's manifest."""
+    return handover.secret_name(
+        "manifest", "LoadBalancerFrontend", frontend.namespace, frontend.name
+    )
+
+
+def manifest_of(target: ObjectName, listener: Listener) -> Manifest:
+    """The listener in the agents' terms."""
+    default = listener.default_certificate
+    bound = {b.source for b in listener.bindings}
+    return Manifest(
+        frontend=str(listener.frontend),
+        created=to_text(listener.created),
+        own_namespace=listener.frontend.namespace == target.namespace,
+        port=listener.port,
+        ssl=listener.ssl,
+        hostnames=listener.hostnames,
+        http_port=listener.http_port,
+        challenge_port=listener.challenge_port,
+        certificates=tuple(
+            ManifestCertificate(
+                bundle=bundle_name(target, binding.source),
+                key_type=binding.key_type,
+                hostnames=binding.hostnames,
+            )
+            for binding in listener.bindings
+            if binding.hostnames
+        ),
+        default_bundle=bundle_name(target, default) if default in bound else None,
+        farm=_farm(listener.farm),
+        redirect_location=listener.redirect_location or None,
+        https_only=listener.redirect_status,
+        accept_terminated=listener.accept_terminated,
+        trusted_sources=listener.trusted_sources,
+        hsts=listener.hsts,
+        allowed_sources=listener.allowed_sources,
+        denied_sources=listener.denied_sources,
+        min_tls_version=listener.min_tls_version,
+        disabled=listener.disabled,
+    )
+
+
+def read_manifest(secret: Object) -> Manifest | None:
+    """The manifest in a Secret; None where it is not one that this version reads."""
+    try:
+        return handover.read_manifest(secret.get("data") or {})
+    except handover.InvalidHandover:
+        return None
+
+
+def prior_binding(
+    manifest: Manifest | None, bundle: str, secret: Object | None
+) -> PriorBinding | None:
+    """What the agents were told of a bundle, which may be missing now."""
+    if manifest is None:
+        return None
+    entry = next((c for c in manifest.certificates if c.bundle == bundle), None)
+    if entry is None:
+        return None
+    fingerprint, not_after = "", None
+    crt = secret_bytes(secret, "tls.crt")
+    if crt is not None:
+        try:
+            found = facts.read(certificates.load_pem(crt)[0], len(crt))
+            fingerprint, not_after = found.fingerprint, found.not_after
+        except UnusableMaterial:
+            # Damaged by someone: as good as missing, and written again when there is material.
+            pass
+    return PriorBinding(
+        hostnames=entry.hostnames,
+        key_type=entry.key_type,
+        fingerprint=fingerprint,
+        not_after=not_after,
+    )
+
+
+def prior_farm(manifest: Manifest | None) -> ResolvedFarm | None:
+    """The farm that the agents were told."""
+    if manifest is None or manifest.farm is None:
+        return None
+    farm = manifest.farm
+    return ResolvedFarm(
+        name=farm.name,
+        servers=tuple(ResolvedServer(s.address, s.port) for s in farm.servers),
+        health_check=None if farm.health_check is None else _check_of(farm.health_check),
+        tls=None
+        if farm.verify is None
+        else BackendTLS(ca_pem=farm.verify.ca_pem, server_name=farm.verify.server_name),
+    )
+
+
+def secrets_of(context: Context, target: ObjectName, role: str) -> Iterable[Object]:
+    """The known Secrets of one role that were handed over to the agents of a LoadBalancer."""
+    for secret in context.store.items(SECRET, target.namespace):
+        labels = secret["metadata"].get("labels") or {}
+        if labels.get(handover.LOAD_BALANCER_LABEL) != target.name:
+            continue
+        if labels.get(handover.ROLE_LABEL) == role:
+            yield secret
+
+
+def _bundle(target: ObjectName, binding: Binding) -> Object | None:
+    if binding.pair is None:
+        return None
+    return handover.bundle_secret(
+        target,
+        kind=_kind(target, binding.source),
+        source=ObjectName(binding.source.namespace, binding.source.name),
+        tls_crt=binding.pair.tls_crt,
+        tls_key=binding.pair.private_key_pem,
+    )
+
+
+def _kind(target: ObjectName, source: CertificateSource) -> str:
+    return f"{target.name}/{source.kind}"
+
+
+def _farm(farm: ResolvedFarm | None) -> handover.Farm | None:
+    if farm is None:
+        return None
+    check, tls = farm.health_check, farm.tls
+    return handover.Farm(
+        name=farm.name,
+        servers=tuple(handover.FarmServer(address=s.address, port=s.port) for s in farm.servers),
+        health_check=None
+        if check is None
+        else handover.HealthCheck(**msgspec.structs.asdict(check)),
+        verify=None
+        if tls is None
+        else handover.FarmVerification(ca_pem=tls.ca_pem, server_name=tls.server_name),
+    )
+
+
+def _check_of(check: handover.HealthCheck) -> HealthCheck:
+    return HealthCheck(**msgspec.structs.asdict(check))
+
+
+def _same(body: Object, held: Object | None) -> bool:
+    """Whether the Secret holds what is wanted; what others added to its metadata does not count."""
+    if held is None or held.get("data") != body["data"]:
+        return False
+    metadata, wanted = held["metadata"], body["metadata"]
+    return all(
+        (metadata.get(part) or {}).get(key) == value
+        for part in ("labels", "annotations")
+        for key, value in (wanted.get(part) or {}).items()
+    )

@@ -1,0 +1,342 @@
+"""Everything that one pass over a frontend depends on, gathered first.
+
+The store is a hint: absence of a Certificate, Secret, manifest or LoadBalancer is confirmed by a
+live read before it means anything (`Context.known`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from certfront.engine.store import Object
+from certfront.kube.resources import CERTIFICATES, LOADBALANCERS, NAMESPACES, SECRETS, SERVICES
+from certfront.loadbalancers import acceptance, materials, reasons
+from certfront.loadbalancers.bindings import Candidate, default_hostnames
+from certfront.loadbalancers.claims import Claim
+from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL, Manifest
+from certfront.loadbalancers.haproxy.watermark import NodeLease, node_lease
+from certfront.loadbalancers.listeners import View, claim_of
+from certfront.loadbalancers.problems import Problem
+from certfront.loadbalancers.protocol import (
+    BackendTLS,
+    CertificateSource,
+    ResolvedFarm,
+    ResolvedServer,
+)
+from certfront.model.certificate import Certificate
+from certfront.model.frontend import Farm, Frontend, FrontendCertificate, ServiceReference
+from certfront.model.loadbalancer import LoadBalancer
+from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
+from certfront.model.reasons import Reason
+from certfront.pki.certificates import load_pem, to_pem
+from certfront.pki.faults import UnusableMaterial
+from certfront.reconcilers.context import Context
+from certfront.reconcilers.frontends.handover import (
+    bundle_name,
+    manifest_name,
+    prior_binding,
+    prior_farm,
+    read_manifest,
+)
+from certfront.reconcilers.frontends.parsed import Parsed
+from certfront.reconcilers.stores import CERTIFICATE, LEASE, SECRET
+
+__all__ = ["Observation", "Observer", "nodes_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """The view to decide on, and when to look again at what nothing would wake us for."""
+
+    view: View
+    polled: bool
+    """Whether a Secret without our label is referred to: it is read again every five minutes."""
+    unresolved: bool
+    """Whether a Service or CA is missing: it is looked for again every few seconds."""
+    leave: bool = False
+    """Whether something is installed on a load balancer that is gone or no longer granted."""
+
+
+def _read_frontend(obj: Object) -> Frontend | None:
+    try:
+        return parse(Frontend, obj)
+    except InvalidObject:
+        return None
+
+
+def _read_certificate(obj: Object) -> Certificate | None:
+    try:
+        return parse(Certificate, obj)
+    except InvalidObject:
+        return None
+
+
+class Observer:
+    """Reads the store and, where something is not there, the API server."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._frontends = Parsed(_read_frontend)
+        self._certificates = Parsed(_read_certificate)
+        self._manifests = Parsed(read_manifest)
+
+    def frontend(self, obj: Object) -> Frontend | None:
+        """The frontend as a value; None if it does not parse."""
+        return self._frontends.of(obj)
+
+    def manifest(self, secret: Object | None) -> Manifest | None:
+        """The manifest in a Secret."""
+        return None if secret is None else self._manifests.of(secret)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Drop what is kept of a frontend that is gone."""
+        self._frontends.forget(namespace, name)
+
+    async def observe(self, frontend: Frontend) -> Observation:
+        """Gather everything for one pass over `frontend`; rivals are read later (`rivals`)."""
+        context = self._context
+        namespace = frontend.metadata.namespace
+        target = acceptance.target_of(frontend, context.settings)
+        raw, balancer = await self._load_balancer(target)
+        permission = None
+        if balancer is not None:
+            labels = await context.namespace_labels(namespace)
+            permission = acceptance.permission_of(balancer, namespace, labels)
+        view = View(
+            frontend=frontend,
+            settings=context.settings,
+            now=context.clock.now(),
+            target=target,
+            load_balancer=balancer,
+            permission=permission,
+        )
+        if target is None or balancer is None or permission is None or not permission.anything:
+            # One that this version cannot read is there all the same: what is installed stays.
+            unreadable = raw is not None and balancer is None and not _is_going(raw)
+            leave = FINALIZER in frontend.metadata.finalizers and not unreadable
+            return Observation(view=view, polled=False, unresolved=False, leave=leave)
+        return await self._resolved(view, target, balancer)
+
+    async def _resolved(
+        self, view: View, target: ObjectName, balancer: LoadBalancer
+    ) -> Observation:
+        frontend = view.frontend
+        held = await self._context.known(
+            SECRETS, target.namespace, manifest_name(frontend.metadata.object_name)
+        )
+        manifest = self.manifest(held)
+        candidates = await asyncio.gather(
+            *(self._own(frontend, entry, target, manifest) for entry in frontend.spec.certificates),
+            *(self._shared(served.name, target, manifest) for served in balancer.spec.certificates),
+        )
+        farm, problem = await self._farm(frontend)
+        return Observation(
+            view=View(
+                frontend=frontend,
+                settings=view.settings,
+                now=view.now,
+                target=target,
+                load_balancer=balancer,
+                permission=view.permission,
+                candidates=tuple(candidates),
+                installed=frozenset(manifest.hostnames) if manifest is not None else frozenset(),
+                farm=farm,
+                farm_problem=problem,
+                prior_farm=prior_farm(manifest),
+            ),
+            polled=any(entry.secret_ref is not None for entry in frontend.spec.certificates),
+            unresolved=problem is not None,
+        )
+
+    async def rivals(self, view: View) -> tuple[Claim, ...]:
+        """What the other frontends of the load balancer hold or want, as the store knows it."""
+        balancer, target = view.load_balancer, view.target
+        if balancer is None or target is None:
+            return ()
+        own = view.frontend.metadata.object_name
+        claims = []
+        for key in self._context.indices.frontends_by_load_balancer.lookup(tuple(target)):
+            raw = self._context.store.find(key)
+            rival = None if raw is None or (key.namespace, key.name) == own else self.frontend(raw)
+            if rival is not None:
+                claims.append(await self._claim(rival, balancer, target))
+        return tuple(claims)
+
+    async def _claim(self, rival: Frontend, balancer: LoadBalancer, target: ObjectName) -> Claim:
+        meta = rival.metadata
+        labels = await self._context.namespace_labels(meta.namespace)
+        permission = acceptance.permission_of(balancer, meta.namespace, labels)
+        secret = self._context.store.get(SECRET, target.namespace, manifest_name(meta.object_name))
+        manifest = self.manifest(secret)
+        asked, _ = acceptance.normalised(rival.spec.hostnames)
+        return claim_of(
+            rival,
+            permission,
+            asked or self._names_of(rival),
+            frozenset(manifest.hostnames) if manifest is not None else frozenset(),
+        )
+
+    def _names_of(self, frontend: Frontend) -> tuple[str, ...]:
+        """The names of a rival's certificates, as far as the store knows them."""
+        namespace = frontend.metadata.namespace
+        found = []
+        for entry in frontend.spec.certificates:
+            raw = self._context.store.get(CERTIFICATE, namespace, entry.name)
+            certificate = None if raw is None else self._certificates.of(raw)
+            if certificate is not None:
+                found.append(
+                    Candidate(
+                        source=CertificateSource("Certificate", namespace, entry.name),
+                        narrowed=entry.hostnames,
+                        expected=materials.expected_names(certificate),
+                    )
+                )
+        return default_hostnames(found)
+
+    async def confirms_leaving(self, frontend: Frontend) -> bool:
+        """Whether live reads agree that the load balancer is gone or grants nothing any more."""
+        target = acceptance.target_of(frontend, self._context.settings)
+        if target is None:
+            return True
+        await self._context.live(LOADBALANCERS, *target)
+        await self._context.live(NAMESPACES, None, frontend.metadata.namespace)
+        return (await self.observe(frontend)).leave
+
+    async def _load_balancer(
+        self, target: ObjectName | None
+    ) -> tuple[Object | None, LoadBalancer | None]:
+        """The object, and its value unless it is being deleted or cannot be read."""
+        if target is None:
+            return None, None
+        raw = await self._context.known(LOADBALANCERS, *target)
+        if raw is None or _is_going(raw):
+            return raw, None
+        try:
+            return raw, parse(LoadBalancer, raw)
+        except InvalidObject:
+            return raw, None
+
+    async def _own(
+        self,
+        frontend: Frontend,
+        entry: FrontendCertificate,
+        target: ObjectName,
+        manifest: Manifest | None,
+    ) -> Candidate:
+        source = materials.source_of(entry, frontend.metadata.namespace)
+        narrowed, _ = acceptance.normalised(entry.hostnames)
+        bundle = bundle_name(target, source)
+        held = self._context.store.get(SECRET, target.namespace, bundle)
+        prior = prior_binding(manifest, bundle, held)
+        now = self._context.clock.now()
+        if source.kind == "Secret":
+            secret = await self._secret(source.namespace, source.name)
+            return materials.of_secret(source, secret, now=now, narrowed=narrowed, prior=prior)
+        certificate, secret = await self._certificate(source)
+        return materials.of_certificate(
+            source, certificate, secret, now=now, narrowed=narrowed, prior=prior
+        )
+
+    async def _shared(self, name: str, target: ObjectName, manifest: Manifest | None) -> Candidate:
+        source = CertificateSource("Certificate", target.namespace, name)
+        bundle = bundle_name(target, source)
+        held = self._context.store.get(SECRET, target.namespace, bundle)
+        certificate, secret = await self._certificate(source)
+        return materials.of_certificate(
+            source,
+            certificate,
+            secret,
+            now=self._context.clock.now(),
+            prior=prior_binding(manifest, bundle, held),
+            shared=True,
+        )
+
+    async def _certificate(
+        self, source: CertificateSource
+    ) -> tuple[Certificate | None, Object | None]:
+        raw = await self._context.known(CERTIFICATES, source.namespace, source.name)
+        certificate = None if raw is None else self._certificates.of(raw)
+        if certificate is None:
+            return None, None
+        return certificate, await self._secret(source.namespace, certificate.secret_name)
+
+    async def _secret(self, namespace: str, name: str) -> Object | None:
+        return await self._context.known(SECRETS, namespace, name)
+
+    async def _farm(self, frontend: Frontend) -> tuple[ResolvedFarm | None, Problem | None]:
+        farm = acceptance.chosen_farm(frontend.spec)
+        if farm is None or frontend.spec.redirect_location:
+            return None, None
+        servers = tuple(ResolvedServer(s.address, s.port) for s in farm.servers)
+        if farm.service_ref is not None:
+            found = await self._service(frontend.metadata.namespace, farm.service_ref)
+            if isinstance(found, Problem):
+                return None, found
+            servers = (*servers, found)
+        tls = await self._backend_tls(frontend.metadata.namespace, farm)
+        if isinstance(tls, Problem):
+            return None, tls
+        return (
+            ResolvedFarm(name=farm.name, servers=servers, health_check=farm.health_check, tls=tls),
+            None,
+        )
+
+    async def _service(
+        self, namespace: str, reference: ServiceReference
+    ) -> ResolvedServer | Problem:
+        service = await self._context.live(SERVICES, namespace, reference.name)
+        if service is None:
+            return _unresolved(
+                reasons.SERVICE_NOT_FOUND, f"Service {reference.name} does not exist."
+            )
+        spec = service.get("spec") or {}
+        address = spec.get("clusterIP")
+        if spec.get("type") == "ExternalName" or not address or address == "None":
+            return _unresolved(
+                reasons.SERVICE_UNSUPPORTED,
+                f"Service {reference.name} has no cluster address.",
+            )
+        ports = {port.get("port") for port in spec.get("ports") or ()}
+        if reference.port not in ports:
+            return _unresolved(
+                reasons.SERVICE_NOT_FOUND,
+                f"Service {reference.name} has no port {reference.port}.",
+            )
+        return ResolvedServer(address, reference.port)
+
+    async def _backend_tls(self, namespace: str, farm: Farm) -> BackendTLS | Problem | None:
+        if farm.verify is None:
+            return None
+        name, key = farm.verify.ca_secret_ref.name, farm.verify.ca_secret_ref.key or "ca.crt"
+        pem = materials.secret_bytes(await self._secret(namespace, name), key)
+        if pem is None:
+            return _unresolved(
+                reasons.SECRET_NOT_FOUND, f"Secret {name} does not exist or has no {key}."
+            )
+        try:
+            # Written anew from what was parsed: nothing else of the Secret gets to the nodes.
+            trusted = to_pem(load_pem(pem)).decode("ascii")
+        except UnusableMaterial as error:
+            return _unresolved(
+                reasons.CERTIFICATE_REFUSED, f"{key} of Secret {name}: {error.fault}."
+            )
+        return BackendTLS(ca_pem=trusted, server_name=farm.verify.server_name)
+
+
+def nodes_of(context: Context, target: ObjectName) -> tuple[NodeLease, ...]:
+    """The nodes of a HAProxy load balancer, as their agents' Leases show them."""
+    leases = (
+        node_lease(target.name, lease)
+        for lease in context.store.items(LEASE, target.namespace)
+        if (lease["metadata"].get("labels") or {}).get(LOAD_BALANCER_LABEL) == target.name
+    )
+    return tuple(node for node in leases if node is not None)
+
+
+def _is_going(raw: Object) -> bool:
+    return bool(raw["metadata"].get("deletionTimestamp"))
+
+
+def _unresolved(reason: Reason, message: str) -> Problem:
+    return Problem(condition="ResolvedRefs", reason=reason, message=message)

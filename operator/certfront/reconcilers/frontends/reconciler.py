@@ -1,0 +1,426 @@
+"""One pass over a frontend: observe, decide, act, report.
+
+Level-triggered: it may be called at any time, does what is missing, writes the status once if
+something but time has changed, and says when it wants to be called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast
+
+from certfront.engine.keys import Key
+from certfront.engine.results import Result
+from certfront.engine.store import Object
+from certfront.kube.resources import FRONTENDS, LOADBALANCERS
+from certfront.loadbalancers import acceptance, reasons
+from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL
+from certfront.loadbalancers.listeners import Decision, View, decide
+from certfront.loadbalancers.protocol import Listener
+from certfront.model.conditions import Condition, ConditionStatus, find, merged
+from certfront.model.frontend import Frontend, FrontendStatus
+from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
+from certfront.reconcilers import statuses
+from certfront.reconcilers.context import POLL_UNLABELLED, Context
+from certfront.reconcilers.frontend_wakeups import of_handed_over
+from certfront.reconcilers.frontends import release
+from certfront.reconcilers.frontends.handover import HAProxyProvider
+from certfront.reconcilers.frontends.observation import Observation, Observer, nodes_of
+from certfront.reconcilers.frontends.progress import Progress, measure
+from certfront.reconcilers.frontends.report import report, with_documentation
+from certfront.reconcilers.frontends.waiting import Waiting
+from certfront.reconcilers.stores import FRONTEND, LOADBALANCER
+
+__all__ = ["FrontendReconciler", "target_domain"]
+
+_POLL_NODES = 5.0
+_POLL_UNRESOLVED = 10.0
+_PATIENCE_FOR_DOMAIN = 5.0
+_AFTER_EXPIRY = 0.1
+_GRACE = 1.5
+"""Nodes that follow within so many seconds are not reported as waited for."""
+
+_QUIET = frozenset(
+    reason.name
+    for reason in (
+        reasons.CERTIFICATE_NOT_FOUND,
+        reasons.CERTIFICATE_NOT_READY,
+        reasons.WAITING_FOR_CERTIFICATE,
+        reasons.WAITING_FOR_NODES,
+    )
+)
+"""Reasons that are no news while a frontend becomes ready for the first time."""
+
+
+def target_domain(target: ObjectName) -> str:
+    """The domain of serialization of a HAProxy load balancer."""
+    return f"target:haproxy:{target}"
+
+
+class FrontendReconciler:
+    """Reconciles LoadBalancerFrontends. Its own state is a hint for waking, nothing else."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._observer = Observer(context)
+        self._pending = Waiting()
+        self._losers = Waiting()
+        self._handed_at: dict[Key, float] = {}
+        self._leaving: dict[Key, datetime] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        """One pass. Raises what the API client raises; the runner asks again."""
+        raw = self._context.store.find(key)
+        if raw is None:
+            raw = await self._context.live(FRONTENDS, key.namespace, key.name)
+        if raw is None:
+            self._forget(key)
+            return Result()
+        try:
+            frontend = self._observer.frontend(raw) or parse(Frontend, raw)
+        except InvalidObject as error:
+            await self._report_invalid(raw, str(error))
+            return Result()
+        if frontend.metadata.deletion_timestamp is not None:
+            return await self._delete(key, raw, frontend)
+        observation = await self._observer.observe(frontend)
+        if observation.leave and await self._observer.confirms_leaving(frontend):
+            return await self._leave(key, raw, frontend)
+        self._leaving.pop(key, None)
+        return await self._advance(key, raw, observation)
+
+    def keys_affected_by(
+        self, kind: str, before: Object | None, after: Object | None
+    ) -> tuple[Key, ...]:
+        """The frontends to reconcile when an object went from `before` to `after`.
+
+        None: it does not exist. At scale this matters: a bundle, a heartbeat or a report of a node
+        wakes only those that it concerns, never every frontend of the load balancer.
+        """
+        found: dict[Key, None] = {}
+        for obj in (before, after):
+            if obj is not None:
+                found.update(dict.fromkeys(self._affected(kind, obj, before, after)))
+        return tuple(found)
+
+    def _affected(
+        self, kind: str, obj: Object, before: Object | None, after: Object | None
+    ) -> Iterable[Key]:
+        metadata, indices = obj["metadata"], self._context.indices
+        name = (metadata.get("namespace", ""), metadata["name"])
+        match kind:
+            case "LoadBalancerFrontend":
+                return (Key(FRONTEND, *name), *self._losers_to(obj, before, after))
+            case "Certificate":
+                return (*indices.frontends_by_certificate.lookup(name), *self._sharing(name))
+            case "Secret":
+                return self._affected_by_secret(name, obj)
+            case "Lease":
+                target = _target_of_label(metadata)
+                return self._pending.on(target) if target is not None else ()
+            case "LoadBalancer":
+                if before is not None and after is not None and _digest(before) == _digest(after):
+                    return ()
+                return indices.frontends_by_load_balancer.lookup(name)
+            case "Namespace":
+                return self._in_namespace(metadata["name"])
+            case _:
+                return ()
+
+    # --- one pass
+
+    async def _advance(self, key: Key, raw: Object, observation: Observation) -> Result:
+        view = observation.view
+        progress: Progress | None = None
+        if view.target is None or view.load_balancer is None:
+            decision = decide(view)
+        else:
+            domain = target_domain(view.target)
+            async with self._context.domains.exclusive(domain, patience=_PATIENCE_FOR_DOMAIN):
+                view = await self._with_rivals(view)
+                decision = decide(view)
+                if decision.listener is not None:
+                    raw = await self._program(key, raw, view, decision.listener)
+            progress = await self._measure(view, decision)
+        self._note(key, view, decision, progress)
+        if not self._in_grace(key, decision, progress):
+            await self._report(raw, view, report(view, decision, progress))
+        return Result(after=self._next(key, observation, decision, progress))
+
+    async def _with_rivals(self, view: View) -> View:
+        return replace(view, rivals=await self._observer.rivals(view))
+
+    async def _program(self, key: Key, raw: Object, view: View, listener: Listener) -> Object:
+        """Hand over what differs; the finalizers come first. Returns the frontend as it is then."""
+        assert view.target is not None  # noqa: S101 -- the caller has looked
+        provider = HAProxyProvider(self._context, view.target)
+        operations = provider.plan(listener, await provider.observe(listener))
+        if not operations:
+            return raw
+        raw = await self._with_finalizers(raw, view.target)
+        for operation in operations:
+            await provider.execute(operation)
+        self._handed_at[key] = self._context.clock.monotonic()
+        self._context.enqueue([Key(LOADBALANCER, *view.target)])
+        self._context.enqueue(k for k in self._losers.on(view.target) if k != key)
+        return raw
+
+    async def _with_finalizers(self, raw: Object, target: ObjectName) -> Object:
+        balancer = await self._context.known(LOADBALANCERS, *target)
+        if balancer is not None:
+            await self._with_finalizer(LOADBALANCERS, balancer)
+        return await self._with_finalizer(FRONTENDS, raw)
+
+    async def _with_finalizer(self, resource: Any, raw: Object) -> Object:
+        metadata = raw["metadata"]
+        finalizers = metadata.get("finalizers") or []
+        if FINALIZER in finalizers:
+            return raw
+        answer = await self._context.client.patch_metadata(
+            resource,
+            metadata["namespace"],
+            metadata["name"],
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            finalizers=[*finalizers, FINALIZER],
+        )
+        self._context.learn(resource.kind, answer)
+        return answer
+
+    async def _measure(self, view: View, decision: Decision) -> Progress | None:
+        target, balancer, listener = view.target, view.load_balancer, decision.listener
+        if target is None or balancer is None or listener is None:
+            return None
+        provider = HAProxyProvider(self._context, target)
+        handed = await provider.observe(listener)
+        if handed.manifest is None:
+            return None
+        return measure(
+            target,
+            listener,
+            handed.manifest,
+            handed.bundles,
+            nodes_of(self._context, target),
+            min_nodes=balancer.spec.haproxy.min_nodes if balancer.spec.haproxy else 1,
+            now=self._context.clock.now(),
+        )
+
+    def _note(self, key: Key, view: View, decision: Decision, progress: Progress | None) -> None:
+        unsettled = progress is not None and not progress.settled
+        self._pending.set(key, view.target if unsettled else None)
+        lost = any(
+            problem.reason in (reasons.HOSTNAME_CONFLICT, reasons.PORT_CONFLICT)
+            for problem in decision.problems
+        )
+        self._losers.set(key, view.target if lost else None)
+
+    def _in_grace(self, key: Key, decision: Decision, progress: Progress | None) -> bool:
+        """Whether the only news is that nodes are at work on what was handed over just now."""
+        if decision.problems or progress is None or progress.worst.state != "Pending":
+            return False
+        handed = self._handed_at.get(key)
+        return handed is not None and self._context.clock.monotonic() - handed < _GRACE
+
+    def _next(
+        self, key: Key, observation: Observation, decision: Decision, progress: Progress | None
+    ) -> float | None:
+        """Seconds until the next pass is needed if nothing changes before."""
+        now = self._context.clock.now()
+        waits: list[float] = []
+        if progress is not None and not progress.settled:
+            waits.append(_GRACE if self._in_grace(key, decision, progress) else _POLL_NODES)
+        if observation.unresolved:
+            waits.append(_POLL_UNRESOLVED)
+        if observation.polled:
+            waits.append(POLL_UNLABELLED.total_seconds())
+        bindings = decision.listener.bindings if decision.listener is not None else ()
+        waits += [
+            (binding.not_after - now).total_seconds() + _AFTER_EXPIRY
+            for binding in bindings
+            if binding.not_after is not None and binding.not_after > now
+        ]
+        return min(waits, default=None)
+
+    async def _report(self, raw: Object, view: View, status: FrontendStatus) -> None:
+        before = view.frontend.status
+        if await statuses.write(self._context, FRONTENDS, raw, status):
+            await self._announce(raw, before, status)
+
+    async def _announce(self, raw: Object, before: FrontendStatus, status: FrontendStatus) -> None:
+        """One Event for each change of Ready that a person wants to hear of."""
+        was, ready = find(before.conditions, "Ready"), find(status.conditions, "Ready")
+        if ready is None or (was is not None and was.reason == ready.reason):
+            return
+        if ready.status == "True":
+            # The first success is no news; a recovery is.
+            if was is None or was.reason in _QUIET or was.status == "True":
+                return
+        elif ready.reason in _QUIET and (was is None or was.status != "True"):
+            return
+        await self._context.event(
+            raw,
+            warning=ready.status != "True",
+            reason=ready.reason,
+            message=ready.message,
+            action="Install",
+        )
+
+    async def _report_invalid(self, raw: Object, why: str) -> None:
+        generation = raw["metadata"].get("generation", 0)
+        message = with_documentation(
+            f"The object cannot be read: {why}.", reasons.INVALID_SPEC, self._context.settings
+        )
+        states: dict[str, ConditionStatus] = {
+            "Ready": "False",
+            "Accepted": "False",
+            "Stalled": "True",
+        }
+        wanted = [
+            Condition(type=kind, status=status, reason=reasons.INVALID_SPEC.name, message=message)
+            for kind, status in states.items()
+        ]
+        status = FrontendStatus(
+            observed_generation=generation,
+            conditions=merged((), wanted, generation=generation, now=self._context.clock.now()),
+        )
+        held = find(_conditions_of(raw), "Ready")
+        if held is not None and held.message == message and held.observed_generation == generation:
+            return
+        await statuses.write(self._context, FRONTENDS, raw, status)
+
+    # --- the end of a frontend, or of its load balancer
+
+    async def _delete(self, key: Key, raw: Object, frontend: Frontend) -> Result:
+        if FINALIZER not in frontend.metadata.finalizers:
+            self._forget(key)
+            return Result()
+        since = frontend.metadata.deletion_timestamp or self._context.clock.now()
+        for target in _installed_at(frontend, self._context):
+            async with self._context.domains.exclusive(
+                target_domain(target), patience=_PATIENCE_FOR_DOMAIN
+            ):
+                gone = await release.take_off(self._context, target, frontend, since=since)
+            self._context.enqueue(self._losers.on(target))
+            if not gone:
+                self._pending.set(key, target)
+                return Result(after=_POLL_NODES)
+            self._context.enqueue([Key(LOADBALANCER, *target)])
+        await release.drop_finalizer(self._context, raw)
+        self._forget(key)
+        return Result()
+
+    async def _leave(self, key: Key, raw: Object, frontend: Frontend) -> Result:
+        """The load balancer is gone or no longer granted: take everything off it, and say so."""
+        since = self._leaving.setdefault(key, self._context.clock.now())
+        for target in _installed_at(frontend, self._context):
+            async with self._context.domains.exclusive(
+                target_domain(target), patience=_PATIENCE_FOR_DOMAIN
+            ):
+                gone = await release.take_off(self._context, target, frontend, since=since)
+            self._context.enqueue(self._losers.on(target))
+            if not gone:
+                self._pending.set(key, target)
+                return Result(after=_POLL_NODES)
+            self._context.enqueue([Key(LOADBALANCER, *target)])
+        self._forget(key)
+        raw = await release.drop_finalizer(self._context, raw)
+        view = (await self._observer.observe(parse(Frontend, raw))).view
+        await self._report(raw, view, report(view, decide(view), None))
+        return Result()
+
+    def _forget(self, key: Key) -> None:
+        self._pending.set(key, None)
+        self._losers.set(key, None)
+        self._handed_at.pop(key, None)
+        self._leaving.pop(key, None)
+        self._observer.forget(key.namespace, key.name)
+
+    # --- who is affected
+
+    def _sharing(self, certificate: tuple[str, str]) -> tuple[Key, ...]:
+        """The frontends of load balancers that serve a Certificate for everyone."""
+        indices = self._context.indices
+        return tuple(
+            key
+            for balancer in indices.load_balancers_by_certificate.lookup(certificate)
+            for key in indices.frontends_by_load_balancer.lookup(
+                (balancer.namespace, balancer.name)
+            )
+        )
+
+    def _affected_by_secret(self, name: tuple[str, str], raw: Object) -> Iterable[Key]:
+        indices = self._context.indices
+        if _target_of_label(raw["metadata"]) is not None:
+            # Ours: someone may have changed or deleted what we handed over.
+            return of_handed_over(indices, raw)
+        found = list(indices.frontends_by_secret.lookup(name))
+        for certificate in indices.certificates_by_secret.lookup(name):
+            where = (certificate.namespace, certificate.name)
+            found += indices.frontends_by_certificate.lookup(where)
+            found += self._sharing(where)
+        return tuple(dict.fromkeys(found))
+
+    def _losers_to(
+        self, frontend: Object, before: Object | None, after: Object | None
+    ) -> Iterable[Key]:
+        """Those who wait for a hostname, when a neighbour's wishes have changed."""
+        if before is not None and after is not None and _wishes(before) == _wishes(after):
+            return
+        index = self._context.indices.frontends_by_load_balancer
+        for value in index.values_of(Key(FRONTEND, *_name(frontend))):
+            where = cast("tuple[str, str]", value)
+            yield from self._losers.on(ObjectName(*where))
+
+    def _in_namespace(self, namespace: str) -> tuple[Key, ...]:
+        return tuple(
+            Key(FRONTEND, namespace, obj["metadata"]["name"])
+            for obj in self._context.store.items(FRONTEND, namespace)
+        )
+
+
+def _name(raw: Mapping[str, Any]) -> tuple[str, str]:
+    return (raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+
+
+def _wishes(frontend: Mapping[str, Any]) -> object:
+    return (frontend.get("spec"), bool(frontend["metadata"].get("deletionTimestamp")))
+
+
+def _digest(raw: Mapping[str, Any]) -> object:
+    """What of a LoadBalancer matters to its frontends; how far each node is does not."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    nodes = tuple(
+        (node.get("name"), node.get("state"), str(node.get("failed") or ()))
+        for node in status.get("nodes") or ()
+    )
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        metadata.get("deletionTimestamp"),
+        nodes,
+    )
+
+
+def _target_of_label(metadata: Mapping[str, Any]) -> ObjectName | None:
+    name = (metadata.get("labels") or {}).get(LOAD_BALANCER_LABEL)
+    return ObjectName(metadata["namespace"], name) if name else None
+
+
+def _conditions_of(raw: Object) -> tuple[Condition, ...]:
+    found = []
+    for condition in (raw.get("status") or {}).get("conditions") or ():
+        try:
+            found.append(parse(Condition, condition))
+        except InvalidObject:
+            continue
+    return tuple(found)
+
+
+def _installed_at(frontend: Frontend, context: Context) -> tuple[ObjectName, ...]:
+    """Where something of the frontend may be installed: what its status says, and its reference."""
+    namespace, slash, name = frontend.status.load_balancer.partition("/")
+    told = ObjectName(namespace, name) if slash else None
+    wanted = acceptance.target_of(frontend, context.settings)
+    return tuple(dict.fromkeys(t for t in (told, wanted) if t is not None))

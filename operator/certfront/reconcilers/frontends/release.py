@@ -1,0 +1,146 @@
+"""Taking a frontend off its load balancer, bounded in time.
+
+The manifest is written once more without anything in it, the nodes acknowledge that, then the
+Secret goes, then the bundles that no manifest names, then the finalizer. Every step can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from certfront.engine.store import Object
+from certfront.kube.errors import NotFound
+from certfront.kube.resources import FRONTENDS, SECRETS
+from certfront.loadbalancers.haproxy import handover
+from certfront.loadbalancers.haproxy.watermark import served
+from certfront.loadbalancers.materials import source_of
+from certfront.model.frontend import Frontend
+from certfront.model.meta import FINALIZER, ObjectName
+from certfront.reconcilers import secrets
+from certfront.reconcilers.context import Context
+from certfront.reconcilers.frontends.handover import (
+    bundle_name,
+    manifest_name,
+    read_manifest,
+    secrets_of,
+    write,
+)
+from certfront.reconcilers.frontends.observation import nodes_of
+from certfront.reconcilers.stores import SECRET
+
+__all__ = [
+    "PATIENCE",
+    "delete_bundles",
+    "drop_finalizer",
+    "empty_or_delete",
+    "take_off",
+    "used_bundles",
+]
+
+PATIENCE = timedelta(seconds=60)
+"""A node that is gone holds a release no longer than this."""
+
+
+async def take_off(
+    context: Context, target: ObjectName, frontend: Frontend, *, since: datetime
+) -> bool:
+    """Do the next step of the release that began at `since`; whether everything is gone.
+
+    While it is not, nodes have still to acknowledge: call again when a Lease changes. Call it
+    within the target's domain.
+    """
+    name = manifest_name(frontend.metadata.object_name)
+    held = await context.known(SECRETS, target.namespace, name)
+    if held is not None:
+        manifest = read_manifest(held)
+        if manifest is not None and manifest != handover.released(manifest):
+            body = handover.manifest_secret(target, handover.released(manifest))
+            held = await _written(context, body, held)
+        if held is not None and not _acknowledged(context, target, held, since):
+            return False
+        if held is not None:
+            await secrets.delete(context, held)
+    sources = (
+        source_of(entry, frontend.metadata.namespace) for entry in frontend.spec.certificates
+    )
+    await delete_bundles(context, target, {bundle_name(target, source) for source in sources})
+    return True
+
+
+async def empty_or_delete(
+    context: Context, target: ObjectName, secret: Object, *, since: datetime
+) -> None:
+    """One step towards the end of a manifest whose frontend is gone: empty it, then delete it."""
+    manifest = read_manifest(secret)
+    if manifest is None:
+        return
+    emptied = handover.released(manifest)
+    if manifest != emptied:
+        await _written(context, handover.manifest_secret(target, emptied), secret)
+        return
+    if _acknowledged(context, target, secret, since):
+        await secrets.delete(context, secret)
+
+
+async def delete_bundles(context: Context, target: ObjectName, names: Iterable[str]) -> None:
+    """Delete those of the bundles `names` that no manifest of the load balancer names."""
+    wanted = set(names)
+    if not wanted:
+        return
+    used = used_bundles(context, target)
+    for name in sorted(wanted - used):
+        held = context.store.get(SECRET, target.namespace, name)
+        if held is not None:
+            await secrets.delete(context, held)
+
+
+def used_bundles(context: Context, target: ObjectName) -> set[str]:
+    """The bundles that some known manifest of the load balancer names."""
+    manifests = map(read_manifest, secrets_of(context, target, "manifest"))
+    return {name for manifest in manifests if manifest is not None for name in manifest.bundles}
+
+
+async def drop_finalizer(context: Context, raw: Object) -> Object:
+    """Let the object go; the answer is the object as written."""
+    metadata = raw["metadata"]
+    finalizers = metadata.get("finalizers") or []
+    if FINALIZER not in finalizers:
+        return raw
+    try:
+        answer = await context.client.patch_metadata(
+            FRONTENDS,
+            metadata["namespace"],
+            metadata["name"],
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            finalizers=[f for f in finalizers if f != FINALIZER],
+        )
+    except NotFound:
+        return raw
+    context.learn(FRONTENDS.kind, answer)
+    return answer
+
+
+async def _written(context: Context, body: Object, held: Object) -> Object | None:
+    try:
+        return await write(context, body, held)
+    except NotFound:
+        # The namespace of the load balancer is going, and the Secret with it.
+        return None
+
+
+def _acknowledged(context: Context, target: ObjectName, held: Object, since: datetime) -> bool:
+    metadata = held["metadata"]
+    now = context.clock.now()
+    if now - since >= PATIENCE:
+        return True
+    verdict = served(
+        nodes_of(context, target),
+        resource_version=metadata["resourceVersion"],
+        secrets=frozenset((metadata["name"],)),
+        min_nodes=1,
+        now=now,
+    )
+    # A node that could not apply it has read it: what it omits is not waited for again.
+    return verdict.state in ("Served", "Failed") or verdict.total == 0

@@ -1,0 +1,359 @@
+"""LoadBalancers: the nodes behind them, what they can do, and what is left over on them.
+
+Folds the agents' Leases into the status when something besides time has changed, deletes what no
+one asks for any more, and lets a LoadBalancer go once nothing is installed through it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from certfront.engine.keys import Key
+from certfront.engine.results import Result
+from certfront.engine.store import Object, revision_of
+from certfront.kube.errors import Conflict, NotFound
+from certfront.kube.resources import FRONTENDS, LEASES, LOADBALANCERS
+from certfront.loadbalancers import reasons
+from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL
+from certfront.loadbalancers.haproxy.watermark import NodeLease, node_lease
+from certfront.loadbalancers.protocol import CAPABILITIES
+from certfront.loadbalancers.protocol import Capabilities as CanDo
+from certfront.model.conditions import Condition, find, merged
+from certfront.model.loadbalancer import (
+    Capabilities,
+    FailedItem,
+    LoadBalancer,
+    LoadBalancerStatus,
+    NodeStatus,
+)
+from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
+from certfront.model.reasons import Reason
+from certfront.reconcilers import secrets, statuses
+from certfront.reconcilers.context import Context
+from certfront.reconcilers.frontends import release
+from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
+from certfront.reconcilers.frontends.observation import nodes_of
+from certfront.reconcilers.frontends.reconciler import target_domain
+from certfront.reconcilers.frontends.report import with_documentation
+from certfront.reconcilers.stores import LEASE
+
+__all__ = ["LoadBalancerReconciler", "status_of"]
+
+_log: Final = logging.getLogger(__name__)
+
+STALE_LEASE_KEPT: Final = timedelta(hours=1)
+_LEFT_OVER_PATIENCE: Final = timedelta(seconds=60)
+_RELEASE_PATIENCE: Final = timedelta(seconds=150)
+_POLL: Final = 5.0
+_AFTER_STALE: Final = 0.2
+_MOST_NODES: Final = 64
+
+
+class LoadBalancerReconciler:
+    """Reconciles LoadBalancers of type HAProxy; the other types are refused by this version."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._left_over: dict[tuple[ObjectName, str], tuple[datetime, int]] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        """One pass. Raises what the API client raises; the runner asks again."""
+        raw = self._context.store.find(key)
+        if raw is None:
+            raw = await self._context.live(LOADBALANCERS, key.namespace, key.name)
+        if raw is None:
+            return Result()
+        try:
+            balancer = parse(LoadBalancer, raw)
+        except InvalidObject as error:
+            await self._report_invalid(raw, str(error))
+            return Result()
+        if balancer.metadata.deletion_timestamp is not None:
+            return await self._delete(raw, balancer)
+        return await self._advance(raw, balancer)
+
+    async def _advance(self, raw: Object, balancer: LoadBalancer) -> Result:
+        target, now = balancer.metadata.object_name, self._context.clock.now()
+        nodes = nodes_of(self._context, target) if balancer.spec.type == "HAProxy" else ()
+        nodes = tuple(sorted(nodes, key=lambda node: node.node))
+        status = status_of(
+            balancer, nodes, now=now, documentation=self._context.settings.documentation_url
+        )
+        if await statuses.write(self._context, LOADBALANCERS, raw, status):
+            await self._announce(raw, balancer.status, status)
+        await self._delete_stale_leases(target, now)
+        waiting = await self._collect(target, nodes, now)
+        return Result(after=_next(nodes, now, waiting=waiting))
+
+    async def _announce(
+        self, raw: Object, before: LoadBalancerStatus, status: LoadBalancerStatus
+    ) -> None:
+        was, ready = find(before.conditions, "Ready"), find(status.conditions, "Ready")
+        if was is None or ready is None or (was.status, was.reason) == (ready.status, ready.reason):
+            return
+        await self._context.event(
+            raw,
+            warning=ready.status != "True",
+            reason=ready.reason,
+            message=ready.message,
+            action="Observe",
+        )
+
+    async def _delete_stale_leases(self, target: ObjectName, now: datetime) -> None:
+        """An agent that stops deletes its Lease; those of nodes that vanished go after an hour."""
+        for lease in _leases_of(self._context, target):
+            node = node_lease(target.name, lease)
+            if node is None or node.renew_time is None:
+                continue
+            if now - node.renew_time < STALE_LEASE_KEPT or not self._context.trust_clock():
+                continue
+            metadata = lease["metadata"]
+            try:
+                await self._context.client.delete(
+                    LEASES,
+                    metadata["namespace"],
+                    metadata["name"],
+                    uid=metadata["uid"],
+                    resource_version=metadata["resourceVersion"],
+                )
+            except (NotFound, Conflict):
+                # It is gone, or the node is back.
+                continue
+
+    async def _collect(self, target: ObjectName, nodes: Iterable[NodeLease], now: datetime) -> bool:
+        """Delete the bundles that no manifest names; whether some still wait for the nodes."""
+        domain = target_domain(target)
+        async with self._context.domains.exclusive(domain, patience=_POLL):
+            orphans = await self._release_orphans(target, now)
+            used = release.used_bundles(self._context, target)
+            bundles = [
+                bundle
+                for bundle in secrets_of(self._context, target, "bundle")
+                if bundle["metadata"]["name"] not in used
+            ]
+            for bundle in bundles:
+                if self._may_go(target, bundle["metadata"]["name"], nodes, now):
+                    await secrets.delete(self._context, bundle)
+        names = orphans | {bundle["metadata"]["name"] for bundle in bundles}
+        self._left_over = {
+            held: since
+            for held, since in self._left_over.items()
+            if held[0] != target or held[1] in names
+        }
+        return any(held[0] == target for held in self._left_over)
+
+    def _may_go(
+        self, target: ObjectName, name: str, nodes: Iterable[NodeLease], now: datetime
+    ) -> bool:
+        """Whether every node has read the manifests that omit the bundle, or has had a minute."""
+        known = self._left_over.get((target, name))
+        if known is None:
+            newest = max(map(revision_of, secrets_of(self._context, target, "manifest")), default=0)
+            known = self._left_over[target, name] = (now, newest)
+        since, revision = known
+        if now - since >= _LEFT_OVER_PATIENCE or _all_passed(nodes, revision, now):
+            del self._left_over[target, name]
+            return True
+        return False
+
+    async def _release_orphans(self, target: ObjectName, now: datetime) -> set[str]:
+        """Take down the frontends that are gone, as when a finalizer was removed by hand.
+
+        Returns the names of the manifests that are theirs.
+        """
+        found = set()
+        for secret in list(secrets_of(self._context, target, "manifest")):
+            manifest = read_manifest(secret)
+            if manifest is None:
+                continue
+            namespace, _, name = manifest.frontend.partition("/")
+            if await self._context.known(FRONTENDS, namespace, name) is None:
+                _log.info("the manifest of frontend %s/%s is left over", namespace, name)
+                held = secret["metadata"]["name"]
+                since, _ = self._left_over.setdefault((target, held), (now, 0))
+                await release.empty_or_delete(self._context, target, secret, since=since)
+                found.add(held)
+        return found
+
+    async def _delete(self, raw: Object, balancer: LoadBalancer) -> Result:
+        if FINALIZER not in balancer.metadata.finalizers:
+            return Result()
+        target, now = balancer.metadata.object_name, self._context.clock.now()
+        self._context.enqueue(
+            self._context.indices.frontends_by_load_balancer.lookup(tuple(target))
+        )
+        left = [
+            secret
+            for role in ("manifest", "bundle")
+            for secret in secrets_of(self._context, target, role)
+        ]
+        since = balancer.metadata.deletion_timestamp or now
+        if left and now - since < _RELEASE_PATIENCE:
+            await self._collect(target, nodes_of(self._context, target), now)
+            return Result(after=_POLL)
+        for secret in left:
+            await secrets.delete(self._context, secret)
+        metadata = raw["metadata"]
+        await self._context.client.patch_metadata(
+            LOADBALANCERS,
+            metadata["namespace"],
+            metadata["name"],
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            finalizers=[f for f in metadata["finalizers"] if f != FINALIZER],
+        )
+        return Result()
+
+    async def _report_invalid(self, raw: Object, why: str) -> None:
+        generation = raw["metadata"].get("generation", 0)
+        state = (raw.get("status") or {}).get("conditions") or ()
+        message = with_documentation(
+            f"The object cannot be read: {why}.", reasons.INVALID_SPEC, self._context.settings
+        )
+        if any(
+            condition.get("message") == message
+            and condition.get("observedGeneration") == generation
+            for condition in state
+        ):
+            return
+        reason = reasons.INVALID_SPEC.name
+        status = LoadBalancerStatus(
+            observed_generation=generation,
+            conditions=merged(
+                (),
+                (
+                    Condition(type="Ready", status="False", reason=reason, message=message),
+                    Condition(type="Stalled", status="True", reason=reason, message=message),
+                ),
+                generation=generation,
+                now=self._context.clock.now(),
+            ),
+        )
+        await statuses.write(self._context, LOADBALANCERS, raw, status)
+
+
+def status_of(
+    balancer: LoadBalancer, nodes: Iterable[NodeLease], *, now: datetime, documentation: str
+) -> LoadBalancerStatus:
+    """The status of a LoadBalancer whose agents' Leases are `nodes`. Pure.
+
+    A heartbeat changes nothing in it.
+    """
+    held = tuple(nodes)
+    told = tuple(_node_status(node, now) for node in held[:_MOST_NODES])
+    ready = sum(1 for node in held if node.is_current(now) and not node.node_failure)
+    can = CAPABILITIES.get(balancer.spec.type)
+    return LoadBalancerStatus(
+        observed_generation=balancer.metadata.generation,
+        conditions=merged(
+            balancer.status.conditions,
+            _conditions(balancer, told, ready, len(held), documentation),
+            generation=balancer.metadata.generation,
+            now=now,
+        ),
+        capabilities=None if can is None else _capabilities(can),
+        nodes=told,
+        ready_nodes=ready,
+    )
+
+
+def _conditions(
+    balancer: LoadBalancer,
+    nodes: tuple[NodeStatus, ...],
+    ready: int,
+    total: int,
+    documentation: str,
+) -> tuple[Condition, ...]:
+    def told(
+        kind: str, reason: Reason, message: str, *, good: bool, wrong: bool = True
+    ) -> Condition:
+        text = f"{message} See {documentation}/{reason.name}" if wrong else message
+        status = "True" if good else "False"
+        return Condition(type=kind, status=status, reason=reason.name, message=text)  # type: ignore[arg-type] # one of the two
+
+    if balancer.spec.type not in CAPABILITIES:
+        message = f"Type {balancer.spec.type} is not supported by this version of certfront."
+        reason = reasons.UNSUPPORTED_TYPE
+        return (
+            told("Ready", reason, message, good=False),
+            told("Stalled", reason, message, good=True),
+        )
+    wanted = balancer.spec.haproxy.min_nodes if balancer.spec.haproxy else 1
+    count = f"{ready} of {total} node{'s' if total != 1 else ''} ready"
+    if ready < max(wanted, 1):
+        message = f"{count}, {wanted} needed{_down(nodes)}."
+        reason = reasons.TOO_FEW_NODES
+        return (
+            told("Ready", reason, message, good=False),
+            told("Reconciling", reason, message, good=True),
+        )
+    failed = tuple(node.name for node in nodes if node.failed)
+    if failed:
+        first = next(node for node in nodes if node.failed).failed[0]
+        what = f"could not apply {first.secret or 'anything'}: {first.reason}: {first.message}"
+        message = f"{count}. {failed[0]} {what}"
+        return (told("Ready", reasons.NODE_FAILED, message, good=True),)
+    return (told("Ready", reasons.AVAILABLE, f"{count}{_down(nodes)}.", good=True, wrong=False),)
+
+
+def _down(nodes: tuple[NodeStatus, ...]) -> str:
+    stale = [node.name for node in nodes if node.state == "Stale"]
+    return f"; {', '.join(stale[:5])} sent no heartbeat" if stale else ""
+
+
+def _node_status(node: NodeLease, now: datetime) -> NodeStatus:
+    mark = node.watermark
+    failed = () if mark is None else mark.failed
+    return NodeStatus(
+        name=node.node,
+        state="Current" if node.is_current(now) else "Stale",
+        revision="" if mark is None else mark.resource_version,
+        failed=tuple(
+            FailedItem(secret=one.secret, reason=one.reason, message=one.message) for one in failed
+        ),
+        failed_count=0 if mark is None else mark.failed_count,
+    )
+
+
+def _capabilities(can: CanDo) -> Capabilities:
+    return Capabilities(
+        key_types=tuple(str(key_type) for key_type in can.key_types),
+        sni=can.sni,
+        redirect=can.redirect,
+        managed_certificates=can.managed_certificates,
+    )
+
+
+def _next(nodes: Iterable[NodeLease], now: datetime, *, waiting: bool) -> float | None:
+    """When the next node becomes stale, or its Lease old, if nothing is heard of it before."""
+    waits = [_POLL] if waiting else []
+    for node in nodes:
+        if node.renew_time is None:
+            continue
+        ends = node.renew_time + node.duration
+        gone = node.renew_time + STALE_LEASE_KEPT
+        waits += [
+            (moment - now).total_seconds() + _AFTER_STALE
+            for moment in (ends, gone)
+            if moment >= now
+        ]
+    return min(waits, default=None)
+
+
+def _all_passed(nodes: Iterable[NodeLease], revision: int, now: datetime) -> bool:
+    current = [node for node in nodes if node.is_current(now)]
+    return bool(current) and all(
+        node.watermark is not None and int(node.watermark.resource_version) >= revision
+        for node in current
+    )
+
+
+def _leases_of(context: Context, target: ObjectName) -> list[Object]:
+    return [
+        lease
+        for lease in context.store.items(LEASE, target.namespace)
+        if (lease["metadata"].get("labels") or {}).get(LOAD_BALANCER_LABEL) == target.name
+    ]

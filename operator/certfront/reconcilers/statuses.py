@@ -1,0 +1,46 @@
+"""The one way to write a status: compare, compare-and-set, and learn the answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from certfront.engine.store import Object
+from certfront.kube.resources import Resource
+from certfront.model.meta import Value, plain
+from certfront.reconcilers.context import Context
+
+
+async def write(context: Context, resource: Resource, obj: Object, status: Value) -> bool:
+    """Make `status` the status of `obj`; whether it had to be written.
+
+    Raises Conflict where the object has changed since it was read: then everything is decided again.
+    """
+    wanted, previous = _plain(status), obj.get("status") or {}
+    if wanted == previous:
+        return False
+    metadata = obj["metadata"]
+    answer = await context.client.patch_status(
+        resource,
+        metadata["namespace"],
+        metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        status=wanted,
+        previous=previous,
+    )
+    context.learn(resource.kind, answer)
+    return True
+
+
+def _plain(status: Value) -> dict[str, Any]:
+    """As JSON gives it back: lists for tuples, and never without the observed generation."""
+    built: dict[str, Any] = _lists(plain(status))
+    built.setdefault("observedGeneration", -1)
+    return built
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _lists(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_lists(inner) for inner in value]
+    return value

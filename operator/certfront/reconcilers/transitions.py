@@ -1,0 +1,63 @@
+"""Events: one per transition that a person may want to know, none per retry (DESIGN section 2)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from certfront.engine.store import Object
+from certfront.model.certificate import CertificateStatus
+from certfront.model.conditions import find
+from certfront.reconcilers.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One Event to post."""
+
+    warning: bool
+    reason: str
+    message: str
+
+
+async def announce(
+    context: Context,
+    obj: Object,
+    before: CertificateStatus,
+    after: CertificateStatus,
+    *,
+    local: bool,
+) -> None:
+    """Post what `announcements` finds."""
+    for item in announcements(before, after, local=local):
+        await context.event(
+            obj, warning=item.warning, reason=item.reason, message=item.message, action="Reconcile"
+        )
+
+
+def announcements(
+    before: CertificateStatus, after: CertificateStatus, *, local: bool
+) -> Iterator[Announcement]:
+    """What has changed for people: a new certificate, trouble of a new kind, or its end.
+
+    The first success of a local certificate is not worth an Event.
+    """
+    was, now = find(before.conditions, "Ready"), find(after.conditions, "Ready")
+    if now is None:
+        return
+    if after.revision > before.revision and now.status == "True":
+        if before.revision or not local:
+            reason = "Renewed" if before.revision else "Issued"
+            yield Announcement(
+                False, reason, f"Certificate {after.serial}, valid until {after.not_after}"
+            )
+        return
+    trouble = _is_trouble(now.status, now.reason, after)
+    if trouble and (was is None or (was.status, was.reason) != (now.status, now.reason)):
+        yield Announcement(True, now.reason, now.message)
+    elif now.status == "True" and was is not None and was.status == "False" and before.revision:
+        yield Announcement(False, now.reason, now.message)
+
+
+def _is_trouble(status: str, reason: str, after: CertificateStatus) -> bool:
+    if status == "True":
+        return reason in ("RenewalFailing", "ExpiringSoon")
+    return after.task is None or after.task.status != "doing"

@@ -1,0 +1,169 @@
+"""Who is looked at again when an object changes: the object itself and whoever refers to it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from certfront.engine.keys import Key
+from certfront.engine.store import Index, Object, Store, key_of
+from certfront.reconcilers.stores import (
+    CERTIFICATE,
+    FRONTEND,
+    ISSUER,
+    LEASE,
+    LOADBALANCER,
+    NAMESPACE,
+    SECRET,
+    Indices,
+)
+
+_OWN = frozenset((CERTIFICATE, ISSUER, LOADBALANCER, FRONTEND))
+
+
+def keys_to_wake(
+    store: Store, indices: Indices, kind: str, before: Object | None, after: Object | None
+) -> Iterable[Key]:
+    """The keys to reconcile when an object went from `before` to `after` (None: it does not exist).
+
+    Each once, in a stable order; what the object referred to before counts too.
+    """
+    found: dict[Key, None] = {}
+    for obj in (after, before):
+        if obj is not None:
+            found.update(dict.fromkeys(_keys(store, indices, kind, obj, before, after)))
+    return tuple(found)
+
+
+def _keys(
+    store: Store,
+    indices: Indices,
+    kind: str,
+    obj: Object,
+    before: Object | None,
+    after: Object | None,
+) -> Iterator[Key]:
+    if kind in _OWN:
+        yield key_of(kind, obj)
+    yield from _WAKES[kind](store, indices, obj, before, after)
+
+
+def _of_certificate(
+    _store: Store, indices: Indices, obj: Object, _before: Object | None, _after: Object | None
+) -> Iterator[Key]:
+    yield from _users(obj, indices.frontends_by_certificate)
+    for load_balancer in _users(obj, indices.load_balancers_by_certificate):
+        yield load_balancer
+        yield from indices.frontends_by_load_balancer.lookup(
+            (load_balancer.namespace, load_balancer.name)
+        )
+
+
+def _of_secret(
+    _store: Store, indices: Indices, obj: Object, _before: Object | None, _after: Object | None
+) -> Iterator[Key]:
+    for certificate in _users(obj, indices.certificates_by_secret):
+        yield certificate
+        yield from indices.frontends_by_certificate.lookup(
+            (certificate.namespace, certificate.name)
+        )
+    for issuer in _users(obj, indices.issuers_by_secret):
+        yield issuer
+        yield from indices.certificates_by_issuer.lookup((issuer.namespace, issuer.name))
+    yield from _users(obj, indices.frontends_by_secret)
+    yield from _of_handover(indices, obj)
+
+
+def _of_handover(indices: Indices, obj: Object) -> Iterator[Key]:
+    """Who made a Secret of ours: the Certificate, or for agents the frontends that hand it over."""
+    annotations = obj["metadata"].get("annotations") or {}
+    certificate = annotations.get("certfront.io/certificate", "").partition("/")
+    frontend = annotations.get("certfront.io/frontend", "").partition("/")
+    if frontend[1]:
+        yield Key(FRONTEND, frontend[0], frontend[2])
+    if not certificate[1]:
+        return
+    if _labels(obj).get("certfront.io/secret") == "bundle":
+        where = (certificate[0], certificate[2])
+        yield from indices.frontends_by_certificate.lookup(where)
+        yield from indices.frontends_by_secret.lookup(where)
+    else:
+        yield Key(CERTIFICATE, certificate[0], certificate[2])
+
+
+def _of_issuer(
+    _store: Store, indices: Indices, obj: Object, _before: Object | None, _after: Object | None
+) -> Iterator[Key]:
+    yield from _users(obj, indices.certificates_by_issuer)
+
+
+def _of_load_balancer(
+    _store: Store, indices: Indices, obj: Object, _before: Object | None, _after: Object | None
+) -> Iterator[Key]:
+    yield from _users(obj, indices.frontends_by_load_balancer)
+
+
+def _of_frontend(
+    _store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
+) -> Iterator[Key]:
+    spec, namespace = obj.get("spec") or {}, obj["metadata"]["namespace"]
+    for entry in spec.get("certificates") or ():
+        if entry.get("name"):
+            yield Key(CERTIFICATE, namespace, entry["name"])
+    if _claims(before) != _claims(after):
+        for value in indices.frontends_by_load_balancer.values_of(key_of(FRONTEND, obj)):
+            yield from indices.frontends_by_load_balancer.lookup(value)
+
+
+def _of_lease(
+    _store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
+) -> Iterator[Key]:
+    """A heartbeat alone wakes nobody; a report, a new node and a node that is gone do."""
+    if before is not None and after is not None and _report(before) == _report(after):
+        return
+    load_balancer = _labels(obj).get("certfront.io/load-balancer", "")
+    where = (obj["metadata"]["namespace"], load_balancer)
+    yield Key(LOADBALANCER, *where)
+    yield from indices.frontends_by_load_balancer.lookup(where)
+
+
+def _of_namespace(
+    store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
+) -> Iterator[Key]:
+    if before is not None and after is not None and _labels(before) == _labels(after):
+        return
+    for kind in (CERTIFICATE, FRONTEND):
+        for found in store.items(kind, obj["metadata"]["name"]):
+            yield key_of(kind, found)
+
+
+_Wakes = Callable[[Store, Indices, Object, Object | None, Object | None], Iterator[Key]]
+_WAKES: Mapping[str, _Wakes] = {
+    CERTIFICATE: _of_certificate,
+    SECRET: _of_secret,
+    ISSUER: _of_issuer,
+    LOADBALANCER: _of_load_balancer,
+    FRONTEND: _of_frontend,
+    LEASE: _of_lease,
+    NAMESPACE: _of_namespace,
+}
+
+
+def _users(obj: Object, index: Index) -> tuple[Key, ...]:
+    metadata = obj["metadata"]
+    return index.lookup((metadata["namespace"], metadata["name"]))
+
+
+def _labels(obj: Object) -> Mapping[str, str]:
+    found: Mapping[str, str] = obj["metadata"].get("labels") or {}
+    return found
+
+
+def _report(lease: Object) -> object:
+    return (lease["metadata"].get("annotations") or {}).get("certfront.io/watermark")
+
+
+def _claims(frontend: Object | None) -> object:
+    """What of a frontend matters to its neighbours: its spec, what it holds, and that it goes."""
+    if frontend is None:
+        return None
+    status = frontend.get("status") or {}
+    deleted = bool(frontend["metadata"].get("deletionTimestamp"))
+    return (frontend.get("spec"), status.get("hostnames"), deleted)

@@ -1,0 +1,62 @@
+"""The operator as a process of the sandbox, with a settings file like the one a chart renders."""
+
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from sandbox import environment
+from sandbox.addresses import free_ports
+from sandbox.errors import SandboxError, StartError
+from sandbox.nodes import LOAD_BALANCER
+from sandbox.objects import EDGE_NAMESPACE, OPERATOR_ACCOUNT
+from sandbox.state import HttpReady, OperatorFiles, Service, State
+
+NAME = "operator"
+"""The name of the operator's process."""
+
+
+def prepare(state: State, overrides: Path | None) -> State:
+    """Write the settings, those of the YAML file `overrides` first, and describe the process."""
+    kubeconfigs = state.kubeconfigs
+    if kubeconfigs is None or not kubeconfigs.operator:
+        raise StartError("the operator needs its service account, which deploy/ makes")
+    address = state.control_address
+    health, metrics, solver = (f"{address}:{port}" for port in free_ports(address, 3))
+    settings = {
+        "namespace": OPERATOR_ACCOUNT[0],
+        "installationID": "sandbox",
+        "allowEndpoints": ["127.0.0.0/8"],
+        "defaultIssuer": f"{EDGE_NAMESPACE}/pebble",
+        "defaultLoadBalancer": f"{EDGE_NAMESPACE}/{LOAD_BALANCER}",
+        "healthAddress": health,
+        "metricsAddress": metrics,
+        "solverAddress": solver,
+        **_overrides(overrides),
+    }
+    path = state.root / "operator.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    operator = OperatorFiles(
+        config=str(path),
+        health_address=str(settings["healthAddress"]),
+        metrics_address=str(settings["metricsAddress"]),
+        solver_address=str(settings["solverAddress"]),
+    )
+    service = Service(
+        name=NAME,
+        argv=environment.certfront("operator", "--config", str(path)),
+        environment={**environment.python(), "KUBECONFIG": kubeconfigs.operator},
+        log=str(state.root / "logs" / "operator.log"),
+        ready=HttpReady(url=f"http://{operator.health_address}/readyz"),
+        stop_seconds=30.0,
+    )
+    return msgspec.structs.replace(state.with_services(service), operator=operator)
+
+
+def _overrides(path: Path | None) -> dict[str, object]:
+    if path is None:
+        return {}
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict):
+        raise SandboxError(f"{path} is not a YAML mapping of settings")
+    return content

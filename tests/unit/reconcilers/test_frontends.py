@@ -1,0 +1,616 @@
+"""What one pass over a frontend does, seen from outside: Secrets, statuses, writes."""
+
+from datetime import timedelta
+
+import pytest
+
+from certfront.engine.keys import Key
+from certfront.kube.errors import Conflict
+from certfront.loadbalancers.haproxy.watermark import Failed
+from certfront.model.keys import KeyAlgorithm
+from certfront.model.meta import ObjectName
+from certfront.pki import keys
+from certfront.pki.issue import self_signed
+from certfront.pki.pair import KeyPair
+from certfront.pki.request import Request
+from certfront.reconcilers.frontends import FrontendReconciler
+from certfront.reconcilers.frontends.handover import manifest_name
+from tests.unit.reconcilers.frontend_world import START, World
+
+
+def pair(
+    *names: str,
+    days: int = 90,
+    algorithm: KeyAlgorithm = KeyAlgorithm.ECDSA,
+    issued: timedelta = timedelta(),
+) -> KeyPair:
+    request = Request(dns_names=names, duration=timedelta(days=days))
+    key = keys.generate(algorithm, None)
+    return self_signed(request, key, now=START + issued, object_name="test")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_certificate_and_a_frontend_are_served_after_two_passes_and_one_report(
+    world: World,
+) -> None:
+    world.node()
+    world.certificate(names=["shop.example.com"])
+    world.secret(pair("shop.example.com"))
+    key = world.frontend(farms="own", httpsOnly=True)
+
+    await world.settle(key)
+
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.hostnames == ("shop.example.com",)
+    assert manifest.http_port == 80
+    assert manifest.https_only == 308
+    assert [c.hostnames for c in manifest.certificates] == [("shop.example.com",)]
+    assert len(world.bundles()) == 1
+    assert world.condition(key, "Ready") == ("True", "Served")
+    assert world.condition(key, "Served") == ("True", "Served")
+    assert world.condition(key, "Progressing") == ("", "")
+    status = world.status(key)
+    assert status["loadBalancer"] == "edge/haproxy"
+    assert status["certificate"] == "shop"
+    assert status["task"]["status"] == "done"
+    assert status["installed"][0]["verified"] is True
+    assert [w for w in world.api.writes if w.startswith("status")] == [
+        "status LoadBalancerFrontend shop"
+    ]
+    assert world.events == []
+
+
+async def served(world: World, name: str = "shop", **spec: object) -> Key:
+    """A frontend with its own certificate, Ready."""
+    world.node()
+    names = [f"{name}.example.com"]
+    world.certificate(name, names=names)
+    world.secret(pair(*names), name, of=f"shop/{name}")
+    key = world.frontend(name, **{"farms": "own", **spec})
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("True", "Served"), world.message(key)
+    return key
+
+
+async def test_a_converged_frontend_costs_no_writes(world: World) -> None:
+    key = await served(world)
+    await world.run(Key("LoadBalancer", "edge", "haproxy"), 2)
+    world.api.writes.clear()
+    world.clock.advance(3)
+    world.node()
+    await world.run(key, 3)
+    assert world.api.writes == []
+
+
+async def test_a_restarted_operator_writes_nothing(world: World) -> None:
+    key = await served(world)
+    world.api.writes.clear()
+    fresh = FrontendReconciler(world.context)
+    await fresh.reconcile(key)
+    assert world.api.writes == []
+
+
+async def test_the_http_twin_comes_before_the_certificate(world: World) -> None:
+    world.node()
+    world.certificate(names=["shop.example.com"], type="ACME")
+    key = world.frontend(farms="own")
+    await world.settle(key)
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.challenge_port == 80
+    assert manifest.certificates == ()
+    assert world.condition(key, "Programmed") == ("True", "Programmed")
+    assert world.condition(key, "ResolvedRefs") == ("False", "CertificateNotReady")
+    assert world.condition(key, "Ready") == ("False", "CertificateNotReady")
+    assert world.condition(key, "Reconciling")[0] == "True"
+    assert world.condition(key, "Stalled") == ("", "")
+    assert world.events == []
+
+    world.secret(pair("shop.example.com"))
+    assert key in world.woken
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    assert world.events == []
+
+
+async def test_one_certificate_that_is_missing_does_not_hold_the_others(world: World) -> None:
+    world.node()
+    world.certificate("a", names=["a.example.com"])
+    world.secret(pair("a.example.com"), "a", of="shop/a")
+    world.certificate("b", names=["b.example.com"])
+    key = world.frontend(farms="own", certificates=[{"name": "a"}, {"name": "b"}])
+    await world.settle(key)
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.hostnames == ("a.example.com", "b.example.com")
+    assert [c.hostnames for c in manifest.certificates] == [("a.example.com",)]
+    assert world.status(key)["installed"][0]["name"] == "a"
+    assert world.condition(key, "Served") == ("True", "Served")
+    assert "Certificate b is not ready" in world.message(key)
+
+
+async def test_a_rotation_never_turns_ready_false_and_is_reported_once(world: World) -> None:
+    key = await served(world)
+    world.api.writes.clear()
+    world.secret(pair("shop.example.com", days=30))
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    world.clock.advance(2)
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    assert world.condition(key, "Progressing") == ("True", "WaitingForNodes")
+    assert world.condition(key, "Reconciling") == ("", "")
+    assert world.status(key)["task"]["status"] == "doing"
+    world.node()
+    await world.run(key)
+    assert world.condition(key, "Progressing") == ("", "")
+    assert world.status(key)["task"]["status"] == "done"
+    assert len(world.status(key)["taskHistory"]) == 1
+    assert world.status(key)["installed"][0]["verified"] is True
+    assert sum(w.startswith("status") for w in world.api.writes) == 2
+    assert sum(w.startswith("apply") for w in world.api.writes) == 1
+
+
+async def test_a_rotation_that_a_node_does_not_follow_is_told_after_a_minute(world: World) -> None:
+    key = await served(world)
+    behind = int(
+        world.api.objects["Lease", "edge", "haproxy.node-1"]["metadata"]["resourceVersion"]
+    )
+    world.secret(pair("shop.example.com", days=30))
+    await world.run(key)
+    for _ in range(14):
+        world.clock.advance(5)
+        world.node(revision=behind)
+        await world.run(key)
+    assert world.condition(key, "Ready") == ("False", "WaitingForNodes")
+    assert world.condition(key, "Reconciling")[0] == "True"
+
+
+async def test_a_deleted_certificate_stays_served_and_the_frontend_says_so(world: World) -> None:
+    key = await served(world)
+    before = world.manifest(key)
+    world.delete("Secret", "shop", "shop")
+    world.delete("Certificate", "shop", "shop")
+    assert key in world.woken
+    await world.settle(key)
+    assert world.manifest(key) == before
+    assert len(world.bundles()) == 1
+    assert world.condition(key, "Ready") == ("False", "CertificateNotFound")
+    assert world.condition(key, "Served") == ("True", "Served")
+    assert "stays served" in world.message(key)
+    assert world.events == ["CertificateNotFound"]
+
+
+async def test_a_secret_that_is_damaged_changes_nothing_that_is_served(world: World) -> None:
+    key = await served(world)
+    bundle = world.bundles()[0]
+    good, other = pair("shop.example.com"), pair("shop.example.com")
+    broken = KeyPair(chain=good.chain, private_key_pem=other.private_key_pem)
+    world.secret(broken)
+    await world.settle(key)
+    assert world.bundles() == [bundle]
+    assert world.condition(key, "Ready") == ("False", "CertificateNotReady")
+
+
+async def test_an_expired_certificate_stays_served_and_ready_turns_false(world: World) -> None:
+    key = await served(world)
+    world.secret(pair("shop.example.com", days=1))
+    await world.settle(key)
+    delay = await world.run(key)
+    assert delay is not None
+    world.clock.advance(delay)
+    world.node()
+    before = world.manifest(key)
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("False", "Expired")
+    assert world.condition(key, "Served") == ("True", "Served")
+    assert world.manifest(key) == before
+    assert world.events == ["Expired"]
+
+
+async def test_an_expired_pair_never_replaces_what_is_served(world: World) -> None:
+    key = await served(world)
+    bundle = world.bundles()[0]
+    world.secret(pair("shop.example.com", days=1, issued=-timedelta(days=3)))
+    await world.settle(key)
+    assert world.bundles() == [bundle]
+    assert world.condition(key, "Ready") == ("False", "Expired")
+
+
+async def test_a_key_in_a_bundle_is_never_shown_in_a_status_or_event(world: World) -> None:
+    key = await served(world)
+    told = str(world.status(key)) + str(world.events)
+    assert "PRIVATE" not in told
+    assert "BEGIN" not in told
+
+
+SPECS_REFUSED = {
+    "zone": ({"zone": "gra"}, "UnsupportedField"),
+    "certificates only": ({"manage": "CertificatesOnly"}, "UnsupportedField"),
+    "policy": ({"tls": {"policy": "modern"}}, "UnsupportedField"),
+    "kong": ({"kong": {"routes": []}}, "UnsupportedField"),
+    "orphan": ({"deletionPolicy": "Orphan"}, "UnsupportedField"),
+    "no farm": ({"redirectLocation": ""}, "FarmRequired"),
+    "two farms": (
+        {
+            "redirectLocation": "",
+            "farms": [
+                {"name": "a", "servers": [{"address": "10.1.0.1", "port": 1}]},
+                {"name": "b", "servers": [{"address": "10.1.0.1", "port": 1}]},
+            ],
+        },
+        "FarmRequired",
+    ),
+    "another farm": (
+        {
+            "redirectLocation": "",
+            "defaultFarm": "b",
+            "farms": [{"name": "a", "servers": [{"address": "10.1.0.1", "port": 1}]}],
+        },
+        "FarmNotFound",
+    ),
+    "empty farm": ({"redirectLocation": "", "farms": [{"name": "a"}]}, "FarmEmpty"),
+    "default not listed": ({"defaultCertificate": {"name": "b"}}, "DefaultCertificateNotListed"),
+    "not a hostname": ({"hostnames": ["a..b"]}, "InvalidHostname"),
+}
+
+
+@pytest.mark.parametrize(("spec", "reason"), SPECS_REFUSED.values(), ids=SPECS_REFUSED)
+async def test_a_spec_that_cannot_be_honoured_is_stalled_and_programs_nothing(
+    world: World, spec: dict[str, object], reason: str
+) -> None:
+    world.node()
+    world.certificate(names=["shop.example.com"])
+    world.secret(pair("shop.example.com"))
+    key = world.frontend(**spec)
+    await world.settle(key)
+    assert world.manifest(key) is None
+    assert world.condition(key, "Ready") == ("False", reason)
+    assert world.condition(key, "Accepted") == ("False", reason)
+    assert world.condition(key, "Stalled") == ("True", reason)
+    assert world.condition(key, "Reconciling") == ("", "")
+    assert world.message(key).endswith(f"See https://docs/{reason}")
+    assert world.status(key)["task"]["status"] == "error"
+    assert world.events == [reason]
+
+
+@pytest.mark.parametrize(("spec", "reason"), SPECS_REFUSED.values(), ids=SPECS_REFUSED)
+async def test_a_spec_that_becomes_impossible_leaves_what_is_served(
+    world: World, spec: dict[str, object], reason: str
+) -> None:
+    key = await served(world, farms=[], redirectLocation="https://other.example/")
+    before = world.manifest(key)
+    world.frontend(**spec)
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("False", reason)
+    assert world.manifest(key) == before
+    assert "what was installed stays" in world.message(key, "Programmed")
+
+
+WAITING = {
+    "no default": ({}, {"default_load_balancer": ""}, "NoLoadBalancer"),
+    "absent": ({"loadBalancerRef": {"name": "none"}}, {}, "LoadBalancerNotFound"),
+    "no service": (
+        {"redirectLocation": "", "farms": [{"name": "a", "serviceRef": {"name": "x", "port": 1}}]},
+        {},
+        "ServiceNotFound",
+    ),
+    "no secret": ({"certificates": [{"secretRef": {"name": "none"}}]}, {}, "SecretNotFound"),
+    "no certificate": ({"certificates": [{"name": "none"}]}, {}, "CertificateNotFound"),
+}
+
+
+@pytest.mark.parametrize(("spec", "settings", "reason"), WAITING.values(), ids=WAITING)
+async def test_what_another_object_could_cure_is_waited_for(
+    spec: dict[str, object], settings: dict[str, str], reason: str
+) -> None:
+    world = World(**settings)
+    world.node()
+    world.certificate(names=["shop.example.com"])
+    world.secret(pair("shop.example.com"))
+    key = world.frontend(**spec)
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("False", reason)
+    assert world.condition(key, "Stalled") == ("", "")
+    assert world.condition(key, "Reconciling") == ("True", reason)
+    assert world.status(key)["task"]["status"] == "blocked"
+
+
+async def test_a_namespace_without_a_grant_reads_that_the_balancer_is_absent(world: World) -> None:
+    world.balancer(ObjectName("edge", "private"), grants=[])
+    key = world.frontend(loadBalancerRef={"name": "private", "namespace": "edge"})
+    absent = world.frontend("other", loadBalancerRef={"name": "absent", "namespace": "edge"})
+    await world.run(key)
+    await world.run(absent)
+    assert world.condition(key, "Ready") == world.condition(absent, "Ready")
+    assert world.message(key).replace("private", "absent") == world.message(absent)
+
+
+async def test_the_installations_own_default_is_told_plainly(world: World) -> None:
+    world.balancer(grants=[])
+    key = world.frontend()
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("False", "LoadBalancerNotGranted")
+    assert "edge/haproxy grants nothing to namespace shop" in world.message(key)
+
+
+async def test_a_selector_on_the_namespaces_labels_grants(world: World) -> None:
+    tenants = {"selector": {"matchLabels": {"tenant": "true"}}}
+    world.balancer(grants=[{"namespaces": tenants, "hostnames": ["*.$(namespace).example.com"]}])
+    world.node()
+    world.certificate(names=["a.shop.example.com", "shop.example.org"])
+    world.secret(pair("a.shop.example.com", "shop.example.org"))
+    key = world.frontend()
+    await world.run(key)
+    assert world.condition(key, "Accepted") == ("False", "LoadBalancerNotGranted")
+    world.namespace("shop", tenant="true")
+    assert key in world.woken
+    await world.settle(key)
+    assert world.manifest(key).hostnames == ("a.shop.example.com",)
+    assert world.condition(key, "Accepted") == ("False", "HostnameNotGranted")
+    assert "shop.example.org" in world.message(key)
+    assert world.condition(key, "Served") == ("True", "Served")
+
+
+async def test_a_grant_that_is_withdrawn_takes_the_frontend_off(world: World) -> None:
+    key = await served(world)
+    world.balancer(grants=[])
+    assert key in world.woken
+    await world.run(key)
+    assert world.manifest(key).hostnames == ()
+    world.node()
+    await world.run(key)
+    assert world.manifest(key) is None
+    assert world.bundles() == []
+    assert world.condition(key, "Ready") == ("False", "LoadBalancerNotGranted")
+    assert "installed" not in world.status(key)
+    assert world.api.objects[tuple(key)]["metadata"]["finalizers"] == []
+
+
+async def test_the_older_frontend_keeps_a_contested_name_and_the_loser_its_others(
+    world: World,
+) -> None:
+    world.namespace("rival")
+    everyone = {"all": True}
+    world.balancer(grants=[{"namespaces": everyone, "hostnames": ["*"]}])
+    first = await served(world, redirectLocation="https://a.example/", farms=[])
+    world.clock.advance(60)
+    names = ["shop.example.com", "rival.example.com"]
+    world.certificate("rival", "rival", names=names)
+    world.secret(pair(*names), "rival", "rival", of="rival/rival")
+    second = world.frontend("rival", "rival")
+    await world.settle(second)
+    assert world.manifest(second).hostnames == ("rival.example.com",)
+    assert world.condition(second, "Accepted") == ("False", "HostnameConflict")
+    assert "shop.example.com is claimed on port 443 by shop/shop" in world.message(second)
+    assert world.condition(second, "Served") == ("True", "Served")
+    assert world.condition(first, "Ready") == ("True", "Served")
+
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.settle(first)
+    await world.run(first)
+    assert world.manifest(first) is None
+    world.node()
+    await world.settle(second)
+    assert world.manifest(second).hostnames == ("shop.example.com", "rival.example.com")
+    assert world.condition(second, "Ready") == ("True", "Served")
+
+
+async def test_deletion_is_acknowledged_by_the_nodes_before_the_secrets_go(world: World) -> None:
+    key = await served(world)
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.run(key)
+    assert world.manifest(key).disabled is True
+    assert world.manifest(key).hostnames == ()
+    assert len(world.bundles()) == 1
+    await world.run(key)
+    assert world.manifest(key) is not None
+    world.node()
+    assert key in world.woken
+    await world.run(key)
+    assert world.manifest(key) is None
+    assert world.bundles() == []
+    assert tuple(key) not in world.api.objects
+
+
+async def test_a_node_that_is_gone_holds_a_deletion_for_a_minute_at_most(world: World) -> None:
+    key = await served(world)
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.run(key)
+    for _ in range(11):
+        world.clock.advance(5)
+        await world.run(key)
+    assert tuple(key) in world.api.objects
+    world.clock.advance(6)
+    await world.run(key)
+    assert tuple(key) not in world.api.objects
+    assert world.bundles() == []
+
+
+async def test_a_bundle_that_another_frontend_uses_survives(world: World) -> None:
+    key = await served(world)
+    other = world.frontend("second", certificates=[{"name": "shop"}], port=8443)
+    await world.settle(other)
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.settle(key)
+    assert tuple(key) not in world.api.objects
+    assert len(world.bundles()) == 1
+    assert world.condition(other, "Ready") == ("True", "Served")
+
+
+async def test_too_few_nodes_turn_served_and_ready_false(world: World) -> None:
+    key = await served(world)
+    world.clock.advance(20)
+    await world.run(key)
+    assert world.condition(key, "Served") == ("False", "TooFewNodes")
+    assert world.condition(key, "Ready") == ("False", "TooFewNodes")
+    world.node()
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_a_node_that_is_down_does_not_block_the_others(world: World) -> None:
+    world.node("node-2")
+    world.clock.advance(20)
+    key = await served(world)
+    assert "1 of 2 nodes" in world.message(key)
+
+
+async def test_what_a_node_refuses_is_told_with_its_name(world: World) -> None:
+    key = await served(world)
+    name = manifest_name(ObjectName("shop", "shop"))
+    failed = Failed(secret=name, reason="InvalidConfiguration", message="haproxy refused it")
+    world.node(failed=[failed])
+    await world.run(key)
+    assert world.condition(key, "Programmed") == ("False", "NodeFailed")
+    assert world.condition(key, "Ready") == ("False", "NodeFailed")
+    assert "node-1: InvalidConfiguration: haproxy refused it" in world.message(key)
+
+
+async def test_a_service_is_reached_at_its_cluster_address(world: World) -> None:
+    world.node()
+    world.certificate(names=["shop.example.com"])
+    world.secret(pair("shop.example.com"))
+    farm = {"name": "shop", "serviceRef": {"name": "shop", "port": 8080}}
+    key = world.frontend(redirectLocation="", farms=[farm])
+    delay = await world.run(key)
+    assert world.condition(key, "ResolvedRefs") == ("False", "ServiceNotFound")
+    assert delay is not None
+    assert delay <= 10
+    world.service("shop", clusterIP="None")
+    await world.run(key)
+    assert world.condition(key, "ResolvedRefs") == ("False", "ServiceUnsupported")
+    world.service("shop", clusterIP="10.96.0.10")
+    await world.settle(key)
+    assert [(s.address, s.port) for s in world.manifest(key).farm.servers] == [("10.96.0.10", 8080)]
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_a_service_that_is_deleted_leaves_the_farm_as_it_is(world: World) -> None:
+    world.node()
+    world.certificate(names=["shop.example.com"])
+    world.secret(pair("shop.example.com"))
+    world.service("shop")
+    farm = {"name": "shop", "serviceRef": {"name": "shop", "port": 8080}}
+    key = world.frontend(redirectLocation="", farms=[farm])
+    await world.settle(key)
+    before = world.manifest(key)
+    world.delete("Service", "shop", "shop")
+    await world.settle(key)
+    assert world.manifest(key) == before
+    assert world.condition(key, "Ready") == ("False", "ServiceNotFound")
+
+
+async def test_the_balancers_own_wildcard_serves_granted_names(world: World) -> None:
+    world.balancer(
+        certificates=[{"name": "wildcard"}],
+        grants=[{"namespaces": {"names": ["shop"]}, "hostnames": ["*.apps.example.com"]}],
+    )
+    world.node()
+    world.certificate("wildcard", "edge", names=["*.apps.example.com"])
+    world.secret(pair("*.apps.example.com"), "wildcard", "edge", of="edge/wildcard")
+    key = world.frontend(certificates=[], hostnames=["shop.apps.example.com"])
+    await world.settle(key)
+    assert [c.hostnames for c in world.manifest(key).certificates] == [("shop.apps.example.com",)]
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_a_tls_secret_of_someone_else_is_checked_and_served(world: World) -> None:
+    world.node()
+    label = {"certfront.io/secret": "source"}
+    world.secret(pair("shop.example.com"), "theirs", of=None, labels=label)
+    key = world.frontend(certificates=[{"secretRef": {"name": "theirs"}}])
+    await world.settle(key)
+    assert world.manifest(key).hostnames == ("shop.example.com",)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    good, other = pair("shop.example.com"), pair("shop.example.com")
+    bundle = world.bundles()[0]
+    broken = KeyPair(chain=good.chain, private_key_pem=other.private_key_pem)
+    world.secret(broken, "theirs", of=None, labels=label)
+    assert key in world.woken
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("False", "CertificateRefused")
+    assert "KeyMismatch" in world.message(key)
+    assert world.bundles() == [bundle]
+
+
+async def test_a_secret_without_our_label_is_looked_at_every_five_minutes(world: World) -> None:
+    world.node()
+    world.secret(pair("shop.example.com"), "theirs", of=None, labels={"app": "theirs"})
+    key = world.frontend(certificates=[{"secretRef": {"name": "theirs"}}])
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    assert await world.run(key) == 300
+
+
+async def test_a_bundle_someone_has_deleted_is_written_again(world: World) -> None:
+    key = await served(world)
+    bundle = world.bundles()[0]
+    world.woken.clear()
+    world.delete("Secret", "edge", bundle["metadata"]["name"])
+    assert list(world.woken) == [key]
+    await world.run(key)
+    assert world.bundles()[0]["data"] == bundle["data"]
+
+
+async def test_a_disabled_frontend_is_ready_and_says_so(world: World) -> None:
+    key = await served(world, disabled=False)
+    world.frontend(farms="own", disabled=True)
+    await world.settle(key)
+    assert world.manifest(key).disabled is True
+    assert world.condition(key, "Ready") == ("True", "Disabled")
+
+
+async def test_a_plain_frontend_has_nothing_to_probe(world: World) -> None:
+    world.node()
+    key = world.frontend(ssl=False, port=8080, certificates=[], hostnames=["shop.example.com"])
+    await world.settle(key)
+    assert world.condition(key, "Served") == ("Unknown", "NothingToProbe")
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_an_object_that_does_not_parse_is_stalled_without_its_values(world: World) -> None:
+    key = world.frontend(manage="SECRET-VALUE")
+    await world.run(key, 2)
+    assert world.condition(key, "Stalled") == ("True", "InvalidSpec")
+    assert "SECRET-VALUE" not in str(world.status(key))
+    assert sum(w.startswith("status") for w in world.api.writes) == 1
+
+
+async def test_the_finalizers_are_there_before_anything_is_installed(world: World) -> None:
+    await served(world)
+    kinds = [w.split()[0:2] for w in world.api.writes]
+    first_secret = kinds.index(["apply", "Secret"])
+    assert ["metadata", "LoadBalancerFrontend"] in kinds[:first_secret]
+    assert ["metadata", "LoadBalancer"] in kinds[:first_secret]
+    applied = [w for w in world.api.writes if w.startswith("apply")]
+    assert "bundle-" in applied[0]
+    assert "manifest-" in applied[1]
+
+
+async def test_a_report_of_a_node_wakes_only_those_that_wait(world: World) -> None:
+    key = await served(world)
+    world.woken.clear()
+    world.node()
+    assert list(world.woken) == []
+    world.secret(pair("shop.example.com"))
+    await world.run(key)
+    world.woken.clear()
+    world.node()
+    assert list(world.woken) == [key]
+
+
+async def test_a_lost_race_for_a_write_is_decided_again(world: World) -> None:
+    key = await served(world)
+    world.secret(pair("shop.example.com"))
+    name = world.bundles()[0]["metadata"]["name"]
+    held = world.store.get("Secret", "edge", name)
+    world.api.objects["Secret", "edge", name]["metadata"]["resourceVersion"] = "99999"
+    with pytest.raises(Conflict):
+        await world.run(key)
+    assert held is not None
