@@ -42,11 +42,6 @@ AVAILABLE: Final = Reason(
     "The load balancer has as many current nodes as it needs, and none has refused anything.",
     "Nothing needs to be done.",
 )
-RELEASING: Final = Reason(
-    "Releasing",
-    "The object is being deleted and what it installed is being taken off the load balancer.",
-    "Wait: it ends within a minute, also when a node is down.",
-)
 INVALID_SPEC: Final = Reason(
     "InvalidSpec",
     "The object does not match its schema, as after an incomplete upgrade of the CRDs.",
@@ -178,11 +173,6 @@ WAITING_FOR_CERTIFICATE: Final = Reason(
     "WaitingForCertificate",
     "The frontend is programmed as far as possible and waits for a certificate.",
     "See the Certificate's own conditions.",
-)
-APPLYING: Final = Reason(
-    "Applying",
-    "The configuration is being handed to the load balancer.",
-    "Wait.",
 )
 WAITING_FOR_NODES: Final = Reason(
     "WaitingForNodes",

@@ -20,6 +20,9 @@ CA_BUSY: Final = "CABusy"
 RATE_LIMITED: Final = "RateLimited"
 ENDPOINT_REFUSED: Final = "EndpointRefused"
 ACCOUNT_LOST: Final = "AccountLost"
+ACCOUNT_REFUSED: Final = "AccountRefused"
+EXTERNAL_ACCOUNT_REQUIRED: Final = "ExternalAccountRequired"
+INVALID_ACCOUNT_KEY: Final = "InvalidAccountKey"
 
 # Why an attempt failed or was given up.
 ORDER_REFUSED: Final = "OrderRefused"
@@ -33,6 +36,7 @@ VALIDATION_TIMED_OUT: Final = "ValidationTimedOut"
 FINALIZATION_REFUSED: Final = "FinalizationRefused"
 FINALIZATION_TIMED_OUT: Final = "FinalizationTimedOut"
 KEY_LOST: Final = "KeyLost"
+ISSUED_MISMATCH: Final = "IssuedMismatch"
 SPEC_CHANGED: Final = "SpecChanged"
 
 REASONS: Final = (
@@ -93,6 +97,26 @@ REASONS: Final = (
         "Nothing to do; if it comes back, check the Issuer's status.",
     ),
     Reason(
+        ACCOUNT_REFUSED,
+        "The CA refuses to register the Issuer's account, or has closed it.",
+        "Do what the CA's text in the message asks for, often another spec.acme.email; for a "
+        "closed account name another Secret in spec.acme.privateKeySecretRef, and a new account "
+        "is registered.",
+    ),
+    Reason(
+        EXTERNAL_ACCOUNT_REQUIRED,
+        "The CA registers only accounts that are bound to one at the CA (RFC 8555, section 7.3.4).",
+        "Get a key id and a key from the CA, put the key into a Secret and set "
+        "spec.acme.externalAccountBinding.",
+    ),
+    Reason(
+        INVALID_ACCOUNT_KEY,
+        "The Secret of the account key cannot be used: it is unreadable, lacks tls.key, or belongs "
+        "to another directory. It is never overwritten.",
+        "Restore the Secret, or name another one in spec.acme.privateKeySecretRef; an absent one is "
+        "created with a new key.",
+    ),
+    Reason(
         ORDER_REFUSED,
         "The CA refused the order itself.",
         "Correct the names, profile or account that the message names.",
@@ -147,6 +171,12 @@ REASONS: Final = (
         "The key of the open order is gone, so its certificate could not be used; a new order "
         "follows.",
         "Do not delete Secrets with the label certfront.io/secret: pending.",
+    ),
+    Reason(
+        ISSUED_MISMATCH,
+        "The CA returned a certificate that is not what was ordered; it was not stored. The message "
+        "says whether key, names, dates or chain differ.",
+        "Nothing: another order follows. If it lasts, report it to the CA.",
     ),
     Reason(
         SPEC_CHANGED,
