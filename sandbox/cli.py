@@ -1,5 +1,6 @@
 """The command line of the sandbox: `python -m sandbox`. Every command returns when it is done."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,8 @@ def up(name: str, nodes: int, haproxy: str, operator: bool, config: Path | None)
     wishes = lifecycle.Wishes(
         name=name, nodes=nodes, haproxy=haproxy, operator=operator, settings=config
     )
+    # A start that is ended from outside leaves as little behind as one that is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = lifecycle.up(wishes, tell)
     if started.kubeconfigs is not None:
         click.echo(f"export KUBECONFIG={started.kubeconfigs.admin}")

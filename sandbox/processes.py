@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -133,12 +134,10 @@ def kill(directory: Path, name: str = "") -> None:
     Raises :class:`StartError` if something survives, which only a process in the kernel can.
     """
     wanted = f"{directory}:{name}"
-    found = _marked(wanted, exactly=bool(name))
-    for process in found:
-        _signal(process.pid, signal.SIGKILL)
-    handles = [Handle(pid=each.pid, started=_start_ticks(each.pid) or 0) for each in found]
-    if not _wait(lambda: not any(each.alive() for each in handles), _GONE_SECONDS):
-        raise StartError(f"{name or 'a process'} cannot be killed")
+    # Until there is nothing: a parent may have made another child while it was looked for.
+    while found := _marked(wanted, exactly=bool(name)):
+        if not _kill_all(found):
+            raise StartError(f"{name or 'a process'} cannot be killed")
     if name:
         _record(directory, name).unlink(missing_ok=True)
 
@@ -162,6 +161,15 @@ def _marked(wanted: str, *, exactly: bool) -> list[psutil.Process]:
     return found
 
 
+def _kill_all(found: list[psutil.Process]) -> bool:
+    """Kill, and tell whether all are gone in time."""
+    handles = [Handle(pid=each.pid, started=_start_ticks(each.pid) or 0) for each in found]
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()  # psutil looks once more whether the pid still means this process
+    return _wait(lambda: not any(each.alive() for each in handles), _GONE_SECONDS)
+
+
 def _record(directory: Path, name: str) -> Path:
     return directory / "run" / f"{name}.json"
 
@@ -172,7 +180,9 @@ def _start_ticks(pid: int) -> int | None:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    # The first thread is a zombie before the others have ended, which keep sockets open until then.
+    ended = fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
+    return None if ended else int(fields[19])
 
 
 def _reap(pid: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,9 +46,6 @@ def first() -> Iterator[State]:
 @pytest.fixture(scope="module")
 def second() -> Iterator[State]:
     yield from sandbox("b")
-
-
-pytestmark = pytest.mark.xdist_group("sandbox-lifecycle")
 
 
 def test_two_sandboxes_share_no_address_and_no_object(first: State, second: State) -> None:
@@ -105,6 +103,20 @@ def test_an_unknown_part_is_told_with_those_that_there_are(first: State) -> None
         lifecycle.stop(first.name, "scheduler")
 
 
+def test_an_existing_cluster_is_used_and_left_running(
+    first: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert first.kubeconfigs is not None
+    monkeypatch.setenv("USE_EXISTING_CLUSTER", "1")
+    monkeypatch.setenv("KUBECONFIG", first.kubeconfigs.admin)
+    name = f"t-d-{os.getpid()}"
+    guest = lifecycle.up(lifecycle.Wishes(name=name, nodes=0, operator=False))
+    assert {service.name for service in guest.services} == {"dns", "pebble"}
+    assert objects.kubectl(guest)("get", "namespace", "default", "-o", "name")
+    lifecycle.down(name)
+    assert report(first).processes["apiserver"].state == "ready"
+
+
 def test_a_name_is_taken_once(first: State) -> None:
     with pytest.raises(SandboxError, match="already"):
         lifecycle.up(lifecycle.Wishes(name=first.name, nodes=0, operator=False))
@@ -138,5 +150,6 @@ def test_a_start_that_fails_leaves_its_logs_and_nothing_else(
         lifecycle.up(lifecycle.Wishes(name=name, nodes=0, operator=False))
     logs = Path(str(caught.value).rpartition("the logs are in ")[2])
     assert (logs / "etcd.log").exists()
+    shutil.rmtree(logs)
     assert not state.exists(name)
     assert processes.survivors(state.sandbox_directory(name)) == []
