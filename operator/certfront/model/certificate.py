@@ -12,6 +12,7 @@ from certfront.model.references import Reference, SecretKeyReference
 from certfront.model.tasks import Task
 
 CertificateType = Literal["SelfSigned", "CA", "ACME", "Uploaded", "Managed"]
+_SMALLEST_RSA_KEY = 1024  # bits; no curve comes near it
 DeletionPolicy = Literal["Retain", "Delete", "RevokeAndDelete"]
 
 
@@ -45,6 +46,13 @@ class PrivateKeySpec(Value, frozen=True, kw_only=True):
     size: int = 0
     encoding: KeyEncoding = KeyEncoding.PKCS8
     rotation: Literal["Always", "Never"] = "Always"
+
+    @property
+    def wished_algorithm(self) -> KeyAlgorithm | None:
+        """The algorithm that is asked for, by its name or by a size that only one of them has."""
+        if self.algorithm is None and self.size:
+            return KeyAlgorithm.RSA if self.size >= _SMALLEST_RSA_KEY else KeyAlgorithm.ECDSA
+        return self.algorithm
 
 
 class OutputFormat(Value, frozen=True, kw_only=True):

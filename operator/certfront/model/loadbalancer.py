@@ -53,7 +53,7 @@ class NodeStatus(Value, frozen=True, kw_only=True):
     """One HAProxy node, as its Lease reported."""
 
     name: str
-    state: Literal["Current", "Stale"] = "Current"
+    state: Literal["Current", "Stale"]
     revision: str = ""
     failed: tuple[FailedItem, ...] = ()
     failed_count: int = 0

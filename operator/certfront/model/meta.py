@@ -70,8 +70,11 @@ def parse(kind: type[V], raw: Mapping[str, Any]) -> V:
 
 
 def plain(value: Value) -> dict[str, Any]:
-    """`value` as it is written into a manifest: camelCase, defaults left out."""
-    built: dict[str, Any] = msgspec.to_builtins(value)
+    """`value` as it is written into a manifest: camelCase, defaults left out, lists as lists.
+
+    It compares equal to what the API server gives back for it.
+    """
+    built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
     return built
 
 

@@ -184,8 +184,10 @@ def test_kubectl_get_shows_what_user_12_needs(
     assert _table(kubectl("get", "lbcert", f"--namespace={namespace}")) == [
         ["NAME", "READY", "REASON", "TYPE", "NAMES", "EXPIRES", "NEXT", "AGE"],
         ["ev", "True", "ExpiringSoon", "Uploaded", "ev.example.com", "2036-12-10T23:59:59Z"],
-        ["shop", "True", "RenewalFailing", "ACME", "shop.example.com"]
-        + ["2036-12-02T02:12:43Z", "2036-11-24T21:10:00Z"],
+        [
+            *["shop", "True", "RenewalFailing", "ACME", "shop.example.com"],
+            *["2036-12-02T02:12:43Z", "2036-11-24T21:10:00Z"],
+        ],
     ]
     header = "NAME READY REASON LOADBALANCER PORT CERTIFICATE EXPIRES TASK AGE"
     assert _table(kubectl("get", "lbfe", f"--namespace={namespace}")) == [
@@ -194,7 +196,9 @@ def test_kubectl_get_shows_what_user_12_needs(
     ]
 
 
-def test_the_category_lists_all_four_kinds(kubectl: Kubectl, namespace: str, server: Server) -> None:
+def test_the_category_lists_all_four_kinds(
+    kubectl: Kubectl, namespace: str, server: Server
+) -> None:
     for name in ("certificate-acme", "issuer-ca", "haproxy", "frontend"):
         assert server.create(FULL[name], namespace, dry_run=False).code == 201
     listed = kubectl("get", "certfront", f"--namespace={namespace}", "-o", "name").split()
@@ -334,7 +338,7 @@ def test_the_service_accounts_may_do_their_work_and_no_more(
     kubectl: Kubectl, account: str, allowed: bool, question: str
 ) -> None:
     verb, resource, *rest = question.split()
-    plural, slash, subresource = resource.partition("/")
+    plural, _, subresource = resource.partition("/")
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",

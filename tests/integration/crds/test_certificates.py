@@ -53,7 +53,9 @@ ACCEPTED = {
     "duration in three parts": spec(duration="1h30m10s"),
     "before shorter than the duration": spec(duration="720h", renewal={"before": "719h59m"}),
     "before with an ACME CA's own duration": spec(type="ACME", renewal={"before": "9999h"}),
-    "reissue before, with an offset": spec(renewal={"reissueBefore": "2026-02-28T23:00:00.5+01:00"}),
+    "reissue before, with an offset": spec(
+        renewal={"reissueBefore": "2026-02-28T23:00:00.5+01:00"}
+    ),
     "size alone implies RSA": key(size=2048),
     "size alone implies ECDSA": key(size=384),
     "rsa": key(algorithm="RSA", size=4096),
@@ -70,7 +72,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown type": (spec(type="Vault"), "spec.type"),
     "type in lower case": (spec(type="acme"), "spec.type"),
     "no name": ({"type": "SelfSigned"}, "needs a name"),
-    "empty lists are no name": ({"type": "ACME", "dnsNames": [], "ipAddresses": []}, "needs a name"),
+    "empty lists are no name": (
+        {"type": "ACME", "dnsNames": [], "ipAddresses": []},
+        "needs a name",
+    ),
     "null is no name": ({"type": "ACME", "dnsNames": None}, "needs a name"),
     "empty common name": ({"type": "ACME", "commonName": ""}, "spec.commonName"),
     "foreign block": (spec(acme={}), "spec.acme"),
@@ -136,7 +141,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "percentage of zero": (spec(renewal={"beforePercent": 0}), "beforePercent"),
     "percentage of a hundred": (spec(renewal={"beforePercent": 100}), "beforePercent"),
-    "time without a zone": (spec(renewal={"reissueBefore": "2026-01-01T00:00:00"}), "reissueBefore"),
+    "time without a zone": (
+        spec(renewal={"reissueBefore": "2026-01-01T00:00:00"}),
+        "reissueBefore",
+    ),
     "a day": (spec(renewal={"reissueBefore": "2026-01-01"}), "reissueBefore"),
     "month thirteen": (spec(renewal={"reissueBefore": "2026-13-01T00:00:00Z"}), "reissueBefore"),
     "unknown usage": (spec(usages=["serverAuth"]), "spec.usages[0]"),
@@ -201,7 +209,11 @@ def test_nothing_is_added_to_a_short_spec(server: Server, shared_namespace: str)
 
 def test_a_partial_key_block_gets_what_fits_it(server: Server, shared_namespace: str) -> None:
     created = server.create(build("Certificate", key(size=2048)), shared_namespace).json
-    assert created["spec"]["privateKey"] == {"size": 2048, "encoding": "PKCS8", "rotation": "Always"}
+    assert created["spec"]["privateKey"] == {
+        "size": 2048,
+        "encoding": "PKCS8",
+        "rotation": "Always",
+    }
 
 
 def test_a_null_switch_is_its_default(server: Server, shared_namespace: str) -> None:

@@ -162,7 +162,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
         ),
         "awsApplication",
     ),
-    "ovh endpoint of plain text": (changed(FULL["ovh"], ("spec", "ovh", "endpoint"), "eu"), "endpoint"),
+    "ovh endpoint of plain text": (
+        changed(FULL["ovh"], ("spec", "ovh", "endpoint"), "eu"),
+        "endpoint",
+    ),
     "no nodes": (balancer("HAProxy", haproxy={"minNodes": 0}), "minNodes"),
     "probe with a port": (balancer("HAProxy", probeAddress="192.0.2.1:443"), "probeAddress"),
     "name of 64": ({**balancer("HAProxy"), "metadata": {"name": "a" * 64}}, "63 characters"),

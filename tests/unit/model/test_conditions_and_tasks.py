@@ -70,7 +70,9 @@ def test_a_task_that_is_done_is_at_one_hundred_percent() -> None:
 def test_equal_failures_are_folded_and_five_tasks_are_remembered() -> None:
     history: tuple[Task, ...] = ()
     for number in range(24):
-        failed = finish(begin(str(number), "renewCertificate", START), "error", message="no", now=LATER)
+        failed = finish(
+            begin(str(number), "renewCertificate", START), "error", message="no", now=LATER
+        )
         history = remember(history, failed)
     assert len(history) == 1
     assert (history[0].count, history[0].id) == (24, "23")

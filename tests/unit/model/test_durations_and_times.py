@@ -26,12 +26,27 @@ def test_a_duration_is_hours_minutes_and_seconds(text: str, expected: timedelta)
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0", "1", "1d", "1M", "P90D", "-1h", "1h30", "1.5h", "1h ", " 1h", "1h\n", "٣h", "100000h"],
+    [
+        "",
+        "0",
+        "1",
+        "1d",
+        "1M",
+        "P90D",
+        "-1h",
+        "1h30",
+        "1.5h",
+        "1h ",
+        " 1h",
+        "1h\n",
+        "٣h",
+        "100000h",
+    ],
 )
 def test_another_shape_of_duration_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match="a duration is written like") as caught:
         parse_duration(text)
-    assert text == "" or f"{text!r}" not in str(caught.value)
+    assert str(caught.value) == "a duration is written like 2160h, 90m or 1h30m"
 
 
 @given(st.integers(0, 99999), st.integers(0, 99999), st.integers(0, 99999))
@@ -79,4 +94,7 @@ def test_a_time_is_read_in_every_shape_of_rfc_3339(text: str, expected: datetime
 def test_another_shape_of_time_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match="a time") as caught:
         from_text(text)
-    assert text == "" or text not in str(caught.value)
+    assert str(caught.value) in (
+        "a time is written with its zone, like 2026-01-31T00:00:00Z",
+        "a time needs a day and an hour that exist",
+    )

@@ -92,7 +92,9 @@ def test_a_leading_star_stands_for_exactly_one_label(labels: list[str], suffix: 
         (GrantNamespaces(selector=LabelSelector(match_labels={"absent": ""})), False),
     ],
 )
-def test_a_grant_is_for_the_namespaces_it_names(namespaces: GrantNamespaces, included: bool) -> None:
+def test_a_grant_is_for_the_namespaces_it_names(
+    namespaces: GrantNamespaces, included: bool
+) -> None:
     assert namespaces.include("shop", {"tenant": "true"}) is included
 
 
