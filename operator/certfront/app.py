@@ -171,11 +171,12 @@ def assemble(
 
 
 def _reconcilers(context: Context, accounts: Accounts) -> Mapping[str, Reconcile]:
+    frontends = FrontendReconciler(context)
     return {
         CERTIFICATE: CertificateReconciler(context, OrderReconciler(context, accounts)).reconcile,
         ISSUER: IssuerReconciler(context, accounts).reconcile,
-        LOADBALANCER: LoadBalancerReconciler(context).reconcile,
-        FRONTEND: FrontendReconciler(context).reconcile,
+        LOADBALANCER: LoadBalancerReconciler(context, frontends).reconcile,
+        FRONTEND: frontends.reconcile,
     }
 
 
@@ -214,9 +215,7 @@ async def _operate(operator: Operator, settings: Settings) -> None:
         _die()
 
 
-async def _watch(
-    context: Context, settings: Settings, stop: Callable[[], Awaitable[None]]
-) -> None:
+async def _watch(context: Context, settings: Settings, stop: Callable[[], Awaitable[None]]) -> None:
     registry = kopf.OperatorRegistry()
     watches.register(registry, context, stop)
     namespaces: dict[str, Any] = (

@@ -130,8 +130,6 @@ def _usable(
         reason=reasons.CERTIFICATE_EXPIRED,
         message=f"{candidate.source} has expired.",
     )
-    if prior is not None and prior.fingerprint == material.fingerprint:
-        return material, expired
     return prior, expired
 
 

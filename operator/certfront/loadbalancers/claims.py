@@ -8,7 +8,7 @@ namespaces that is a conflict, since the wildcard's owner could answer for the o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from certfront.loadbalancers import reasons
@@ -36,6 +36,25 @@ class Claim:
     ports: Mapping[int, Protocol]
     installed: frozenset[str] = frozenset()
     claimed: frozenset[str] = frozenset()
+    names: frozenset[str] = field(init=False, default=frozenset())
+    """Both together."""
+    wildcards_over: frozenset[str] = field(init=False, default=frozenset())
+    """The wildcards that would cover a name of it."""
+
+    def __post_init__(self) -> None:
+        """Work out once what every comparison needs."""
+        names = self.installed | self.claimed
+        over = frozenset(map(_wildcard_over, names)) - {""}
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "wildcards_over", over)
+
+    def may_touch(self, other: Claim) -> bool:
+        """Whether the two could be about the same name; quick, and never wrongly false."""
+        return not (
+            self.names.isdisjoint(other.names)
+            and self.wildcards_over.isdisjoint(other.names)
+            and self.names.isdisjoint(other.wildcards_over)
+        )
 
     @property
     def is_installed(self) -> bool:
@@ -73,7 +92,8 @@ def http_port_of(spec: FrontendSpec) -> int | None:
 def lost(mine: Claim, rivals: Iterable[Claim]) -> tuple[Loss, ...]:
     """The hostnames that `mine` wants and a rival holds, in order, each with one winner."""
     found: dict[str, Loss] = {}
-    for rival in sorted(rivals, key=lambda claim: claim.age_order):
+    near = [rival for rival in rivals if mine.may_touch(rival)]
+    for rival in sorted(near, key=lambda claim: claim.age_order):
         shared = [
             port for port, protocol in mine.ports.items() if rival.ports.get(port) == protocol
         ]
@@ -121,6 +141,10 @@ def protocol_conflict(port: int, winner: ObjectName) -> Problem:
         message=f"Port {port} is used with another protocol by {winner}. Choose another port.",
         withholds_all=True,
     )
+
+
+def _wildcard_over(name: str) -> str:
+    return "" if name.startswith("*.") else "*." + name.partition(".")[2]
 
 
 def _wins(rival: Claim, mine: Claim, hostname: str) -> bool:

@@ -82,9 +82,15 @@ def claim_of(
     hostnames: tuple[str, ...],
     installed: frozenset[str],
 ) -> Claim:
-    """What a frontend that wants `hostnames` holds against others: only what it is granted."""
+    """What a frontend that wants `hostnames` holds against others: only what it is granted.
+
+    One that is going, or whose spec could never be programmed, keeps nothing from others.
+    """
     refused = set(permission.withheld(hostnames))
-    gone = frontend.metadata.deletion_timestamp is not None
+    gone = frontend.metadata.deletion_timestamp is not None or any(
+        check(frontend.spec) is not None
+        for check in (acceptance.check_supported, acceptance.check_target)
+    )
     return Claim(
         frontend=frontend.metadata.object_name,
         age_order=frontend.metadata.age_order,

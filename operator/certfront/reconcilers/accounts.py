@@ -70,7 +70,7 @@ class Accounts:
         if acme is None:
             raise Refused("InvalidSpec", "spec.acme is missing.")
         key = await self._key(issuer, acme)
-        identity = _identity(issuer, acme, key)
+        identity = _identity(acme, key)
         async with self._context.domains.exclusive(f"account {identity}"):
             held = self._by_identity.get(identity)
             if held is None or again:
@@ -207,7 +207,7 @@ def _key_secret(issuer: Issuer, acme: ACMEIssuer, name: str) -> dict[str, object
     }
 
 
-def _identity(issuer: Issuer, acme: ACMEIssuer, key: bytes) -> str:
+def _identity(acme: ACMEIssuer, key: bytes) -> str:
     binding = acme.external_account_binding
     parts = (
         acme.directory_url.encode(),

@@ -5,7 +5,7 @@ A self-signed or CA certificate costs two writes: the Secret, then the status th
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from certfront.engine.executors import run_blocking
@@ -26,6 +26,7 @@ from certfront.model.errors import CertfrontError, Refused
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import InvalidObject, ObjectName, parse
 from certfront.pki import chain, facts, issue, keys
+from certfront.pki.facts import Facts
 from certfront.pki.pair import KeyPair
 from certfront.reconcilers import secrets, sources, statuses, transitions
 from certfront.reconcilers.context import Context
@@ -45,6 +46,7 @@ class View:
     wanted: Wanted | None
     refusal: Refused | None
     supply: Supply
+    live: bool = False
 
     @property
     def spec_hash(self) -> SpecHash:
@@ -117,6 +119,7 @@ class CertificateReconciler:
             wanted=wanted,
             refusal=refusal,
             supply=supply,
+            live=live,
         )
 
     async def _secret(self, certificate: Certificate, *, live: bool) -> Object | None:
@@ -148,6 +151,9 @@ class CertificateReconciler:
         decision = decide(view, self._observed(view))
         if not isinstance(decision, Trigger):
             return decision, await self._repair_template(view, decision)
+        if view.certificate.spec.type == "ACME" and not view.live:
+            # What is in the store is a hint: an order is justified by a live read alone.
+            return await self._act(await self._observe(view.certificate, live=True))
         carried = await self._carried_over(view, decision)
         if carried is not None:
             return Done(issued=False), carried
@@ -290,11 +296,21 @@ class CertificateReconciler:
     # report
 
     async def _report(self, obj: Object, view: View, outcome: Outcome) -> Result:
-        observed = self._observed(view)
-        findings = self._findings(view, observed, outcome)
+        try:
+            return await self._reported(obj, view, outcome)
+        except Conflict:
+            # Another write came between. What was learned outside is said again, if it still holds.
+            metadata = view.certificate.metadata
+            live = await self._context.live(CERTIFICATES, metadata.namespace, metadata.name)
+            if live is None or not _same_attempt(view.certificate, live):
+                raise
+            certificate = parse(Certificate, live)
+            return await self._reported(live, replace(view, certificate=certificate), outcome)
+
+    async def _reported(self, obj: Object, view: View, outcome: Outcome) -> Result:
+        findings = self._findings(view, self._observed(view), outcome)
         status = report.status(findings)
-        written = await statuses.write(self._context, CERTIFICATES, obj, status)
-        if written:
+        if await statuses.write(self._context, CERTIFICATES, obj, status):
             await transitions.announce(
                 self._context,
                 obj,
@@ -320,13 +336,7 @@ class CertificateReconciler:
             installation=installation_of(self._context, view.certificate, in_force),
             uploaded=uploaded,
             renewal_time=observed.renewal_time if observed else None,
-            warning_time=schedule.warning_time(
-                view.certificate.spec.renewal,
-                not_before=in_force.not_before,
-                not_after=in_force.not_after,
-            )
-            if uploaded and in_force
-            else None,
+            warning_time=_warning_time(view.certificate, in_force),
             need=_reported_need(view, outcome),
             now=self._context.clock.now(),
             documentation_url=self._context.settings.documentation_url,
@@ -334,10 +344,9 @@ class CertificateReconciler:
 
     def _delay(self, findings: Findings, view: View, outcome: Outcome) -> timedelta | None:
         """When to look again: the next moment that changes something, a step, or a poll."""
-        delays = [view.supply.poll]
-        moment = report.wake_time(findings)
-        if moment is not None:
-            delays.append(moment - findings.now)
+        delays: list[timedelta | None] = [view.supply.poll]
+        moments = (report.wake_time(findings), view.supply.reissue_before)
+        delays += [moment - findings.now for moment in moments if moment and moment > findings.now]
         if isinstance(outcome, Working | Blocked):
             delays.append(outcome.after)
         if isinstance(outcome, Failed):
@@ -416,6 +425,27 @@ def _in_place(certificate: Certificate, secret: Object | None, supply: Supply) -
     else:
         return ABSENT
     return Record(ownership="Ours", pair=pair, facts=facts.read(pair.leaf, size=len(pair.tls_crt)))
+
+
+def _same_attempt(certificate: Certificate, live: Object) -> bool:
+    """Whether `live` is the same object, with the same spec, in the same attempt at an order."""
+    metadata, status = live["metadata"], live.get("status") or {}
+    mine, theirs = certificate.status.order or {}, status.get("order") or {}
+    return (
+        metadata["uid"] == certificate.metadata.uid
+        and metadata["generation"] == certificate.metadata.generation
+        and mine.get("id") == theirs.get("id")
+    )
+
+
+def _warning_time(certificate: Certificate, in_force: Facts | None) -> datetime | None:
+    """From when on the end is announced of what nobody renews."""
+    renewal = certificate.spec.renewal
+    if in_force is None or not (certificate.spec.type == "Uploaded" or renewal.suspend):
+        return None
+    return schedule.warning_time(
+        renewal, not_before=in_force.not_before, not_after=in_force.not_after
+    )
 
 
 def _reported_need(view: View, outcome: Outcome) -> str:

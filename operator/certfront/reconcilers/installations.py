@@ -43,7 +43,10 @@ def _serves(frontend: Object, name: str, fingerprint: str) -> bool:
 
 
 def _described(frontend: Object) -> str:
+    """Like `shop (edge/haproxy, 3 of 3 nodes)`; how many nodes is what its Served says."""
     status = frontend.get("status") or {}
-    where = ", ".join(filter(None, (status.get("loadBalancer"), status.get("nodes"))))
+    conditions = status.get("conditions") or ()
+    nodes = next((c.get("message") for c in conditions if c.get("type") == "Served"), "")
+    where = ", ".join(filter(None, (status.get("loadBalancer"), nodes)))
     name: str = frontend["metadata"]["name"]
     return f"{name} ({where})" if where else name

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from certfront.engine.keys import Key
 from certfront.engine.results import Result
 from certfront.engine.store import Object, revision_of
@@ -36,7 +38,8 @@ from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
 from certfront.reconcilers.frontends.observation import nodes_of
-from certfront.reconcilers.frontends.reconciler import target_domain
+from certfront.reconcilers.frontends.parsed import Parsed
+from certfront.reconcilers.frontends.reconciler import FrontendReconciler, target_domain
 from certfront.reconcilers.frontends.report import with_documentation
 from certfront.reconcilers.stores import LEASE
 
@@ -47,6 +50,7 @@ _log: Final = logging.getLogger(__name__)
 STALE_LEASE_KEPT: Final = timedelta(hours=1)
 _LEFT_OVER_PATIENCE: Final = timedelta(seconds=60)
 _RELEASE_PATIENCE: Final = timedelta(seconds=150)
+_FOLD_PROGRESS_AFTER: Final = 10.0
 _POLL: Final = 5.0
 _AFTER_STALE: Final = 0.2
 _MOST_NODES: Final = 64
@@ -55,8 +59,12 @@ _MOST_NODES: Final = 64
 class LoadBalancerReconciler:
     """Reconciles LoadBalancers of type HAProxy; the other types are refused by this version."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, frontends: FrontendReconciler | None = None) -> None:
+        """`frontends` knows who waits for a node to report; without it `wakeups` must wake them."""
         self._context = context
+        self._frontends = frontends
+        self._manifests = Parsed(read_manifest)
+        self._progress_since: dict[ObjectName, float] = {}
         self._left_over: dict[tuple[ObjectName, str], tuple[datetime, int]] = {}
 
     async def reconcile(self, key: Key) -> Result:
@@ -82,11 +90,31 @@ class LoadBalancerReconciler:
         status = status_of(
             balancer, nodes, now=now, documentation=self._context.settings.documentation_url
         )
-        if await statuses.write(self._context, LOADBALANCERS, raw, status):
+        if self._frontends is not None:
+            self._context.enqueue(self._frontends.pending_on(target))
+        unfolded = self._only_progress(target, balancer.status, status)
+        if unfolded is None and await statuses.write(self._context, LOADBALANCERS, raw, status):
             await self._announce(raw, balancer.status, status)
         await self._delete_stale_leases(target, now)
         waiting = await self._collect(target, nodes, now)
-        return Result(after=_next(nodes, now, waiting=waiting))
+        return Result(after=_next(nodes, now, waiting=waiting, unfolded=unfolded))
+
+    def _only_progress(
+        self, target: ObjectName, before: LoadBalancerStatus, status: LoadBalancerStatus
+    ) -> float | None:
+        """For how many seconds the status is not worth a write: how far nodes are moves all the time.
+
+        A burst of changes is folded in once. None: write it, if it differs.
+        """
+        if before == status or _without_progress(before) != _without_progress(status):
+            self._progress_since.pop(target, None)
+            return None
+        now = self._context.clock.monotonic()
+        since = self._progress_since.setdefault(target, now)
+        if now - since >= _FOLD_PROGRESS_AFTER:
+            self._progress_since.pop(target, None)
+            return None
+        return _FOLD_PROGRESS_AFTER - (now - since)
 
     async def _announce(
         self, raw: Object, before: LoadBalancerStatus, status: LoadBalancerStatus
@@ -128,7 +156,7 @@ class LoadBalancerReconciler:
         domain = target_domain(target)
         async with self._context.domains.exclusive(domain, patience=_POLL):
             orphans = await self._release_orphans(target, now)
-            used = release.used_bundles(self._context, target)
+            used = self._used_bundles(target)
             bundles = [
                 bundle
                 for bundle in secrets_of(self._context, target, "bundle")
@@ -144,6 +172,10 @@ class LoadBalancerReconciler:
             if held[0] != target or held[1] in names
         }
         return any(held[0] == target for held in self._left_over)
+
+    def _used_bundles(self, target: ObjectName) -> set[str]:
+        manifests = map(self._manifests.of, secrets_of(self._context, target, "manifest"))
+        return {name for manifest in manifests if manifest is not None for name in manifest.bundles}
 
     def _may_go(
         self, target: ObjectName, name: str, nodes: Iterable[NodeLease], now: datetime
@@ -166,7 +198,7 @@ class LoadBalancerReconciler:
         """
         found = set()
         for secret in list(secrets_of(self._context, target, "manifest")):
-            manifest = read_manifest(secret)
+            manifest = self._manifests.of(secret)
             if manifest is None:
                 continue
             namespace, _, name = manifest.frontend.partition("/")
@@ -196,15 +228,7 @@ class LoadBalancerReconciler:
             return Result(after=_POLL)
         for secret in left:
             await secrets.delete(self._context, secret)
-        metadata = raw["metadata"]
-        await self._context.client.patch_metadata(
-            LOADBALANCERS,
-            metadata["namespace"],
-            metadata["name"],
-            uid=metadata["uid"],
-            resource_version=metadata["resourceVersion"],
-            finalizers=[f for f in metadata["finalizers"] if f != FINALIZER],
-        )
+        await release.drop_finalizer(self._context, LOADBALANCERS, raw)
         return Result()
 
     async def _report_invalid(self, raw: Object, why: str) -> None:
@@ -327,9 +351,17 @@ def _capabilities(can: CanDo) -> Capabilities:
     )
 
 
-def _next(nodes: Iterable[NodeLease], now: datetime, *, waiting: bool) -> float | None:
+def _without_progress(status: LoadBalancerStatus) -> LoadBalancerStatus:
+    nodes = tuple(msgspec.structs.replace(node, revision="") for node in status.nodes)
+    return msgspec.structs.replace(status, nodes=nodes)
+
+
+def _next(
+    nodes: Iterable[NodeLease], now: datetime, *, waiting: bool, unfolded: float | None
+) -> float | None:
     """When the next node becomes stale, or its Lease old, if nothing is heard of it before."""
     waits = [_POLL] if waiting else []
+    waits += [] if unfolded is None else [unfolded]
     for node in nodes:
         if node.renew_time is None:
             continue

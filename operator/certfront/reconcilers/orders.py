@@ -6,9 +6,9 @@ A fact learned from the CA is in status, by compare-and-set, before the next eff
 import base64
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from certfront.engine.keys import Key
 from certfront.engine.store import Object
@@ -18,6 +18,7 @@ from certfront.issuance.acme.driver import OrderRequest
 from certfront.issuance.acme.order import Attempt, Backoff, Pending, Presentation, View
 from certfront.issuance.outcomes import Blocked, Done, Failed, Outcome, Working
 from certfront.issuance.record import MARKER, RENEW, ROLE_LABEL, decoded, owner_reference
+from certfront.issuance.report import failures_before
 from certfront.issuance.triggers import Trigger
 from certfront.kube.errors import AlreadyExists, NotFound
 from certfront.kube.resources import SECRETS
@@ -94,14 +95,14 @@ class OrderReconciler:
 
     async def _seen(self, view: "certificates.View", issuer: Issuer) -> View:
         status = view.certificate.status
-        attempt = _attempt(status.order)
+        failures = failures_before(view.certificate, view.need)
         return View(
             now=self._context.clock.now(),
             holder=self._holder,
             need=view.need,
-            number=status.failed_attempts + 1,
-            attempt=attempt,
-            failed_attempts=status.failed_attempts,
+            number=failures + 1,
+            attempt=_attempt(status.order),
+            failed_attempts=failures,
             secret_has_need=view.record.need == view.need,
             no_route=await self._no_route(view, issuer),
             challenge_types=CHALLENGE_TYPES,
@@ -346,7 +347,7 @@ def _translated(outcome: drivers.Outcome, view: "certificates.View") -> Outcome:
             after = timedelta(seconds=seconds)
             return Blocked(reason=reason, message=_sentence(message), after=after, order=order)
         case drivers.Failed():
-            return _failed(outcome)
+            return _failed(outcome, _tokens(order))
         case drivers.Abandoned():
             return Working(
                 step="Ordering",
@@ -359,8 +360,12 @@ def _translated(outcome: drivers.Outcome, view: "certificates.View") -> Outcome:
             return Done(renewed_for=view.certificate.metadata.annotations.get(RENEW, ""))
 
 
-def _failed(outcome: drivers.Failed) -> Outcome:
-    message = _sentence(outcome.message)
+def _failed(outcome: drivers.Failed, tokens: Iterable[str]) -> Outcome:
+    """The failure without what differs in each attempt, so that equal failures read alike."""
+    text = outcome.message
+    for token in tokens:
+        text = text.replace(token, "…")
+    message = _sentence(text)
     at_least = timedelta(seconds=outcome.retry_after or 0)
     if outcome.backoff is Backoff.PERMANENT:
         at_least = max(at_least, _DAY)
@@ -374,8 +379,17 @@ def _failed(outcome: drivers.Failed) -> Outcome:
     )
 
 
+def _tokens(order: Mapping[str, Any] | None) -> Iterator[str]:
+    for entry in (order or {}).get("authorizations") or ():
+        if entry.get("token"):
+            yield entry["token"]
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if not text or text.endswith(".") else ".")
+    """`text` with a capital and a full stop; a host name that it begins with stays as it is."""
+    begins_with_name = "." in text.partition(" ")[0]
+    capital = text[:1] if begins_with_name else text[:1].upper()
+    return capital + text[1:] + ("" if not text or text.endswith(".") else ".")
 
 
 def _attempt(order: dict[str, object] | None) -> Attempt | None:

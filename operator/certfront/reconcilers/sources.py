@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from certfront.engine.executors import run_blocking
 from certfront.issuance.needs import Wanted
 from certfront.issuance.outcomes import Blocked, Impossible
 from certfront.issuance.record import decoded
@@ -14,6 +15,8 @@ from certfront.pki import upload
 from certfront.reconcilers import authorities
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.stores import SECRET
+
+DECRYPTION_SECONDS = 10.0
 
 
 async def supply(context: Context, certificate: Certificate, wanted: Wanted) -> Supply:
@@ -94,9 +97,7 @@ async def _from_upload(context: Context, certificate: Certificate, wanted: Wante
         poll = None
     material = await _material(context, namespace, source, secret)
     try:
-        accepted = upload.check(
-            material, names_required=wanted.names, policy=source.policy, now=context.clock.now()
-        )
+        accepted = await _checked(context, material, wanted, source)
     except upload.Refused as error:
         problem = Impossible(reason=str(error.fault), message=error.message)
         return Supply(problem=problem, poll=poll)
@@ -106,6 +107,21 @@ async def _from_upload(context: Context, certificate: Certificate, wanted: Wante
         wait = max(start - context.clock.now(), timedelta(seconds=1))
         return Supply(problem=Blocked(reason="NotYetValid", message=message, after=wait), poll=poll)
     return Supply(accepted=accepted, poll=poll)
+
+
+async def _checked(
+    context: Context, material: upload.UploadMaterial, wanted: Wanted, source: UploadedSource
+) -> upload.Accepted:
+    """The outcome of every check; what has to be decrypted first is checked in a thread."""
+
+    def check() -> upload.Accepted:
+        return upload.check(
+            material, names_required=wanted.names, policy=source.policy, now=context.clock.now()
+        )
+
+    if material.pkcs12 is None and material.password is None:
+        return check()
+    return await run_blocking(context.executor, check, DECRYPTION_SECONDS)
 
 
 async def _material(

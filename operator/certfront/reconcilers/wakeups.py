@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from certfront.engine.keys import Key
 from certfront.engine.store import Index, Object, Store, key_of
+from certfront.reconcilers.frontend_wakeups import matters_to_frontends
 from certfront.reconcilers.stores import (
     CERTIFICATE,
     FRONTEND,
@@ -84,6 +85,10 @@ def _of_handover(indices: Indices, obj: Object) -> Iterator[Key]:
         where = (certificate[0], certificate[2])
         yield from indices.frontends_by_certificate.lookup(where)
         yield from indices.frontends_by_secret.lookup(where)
+        for balancer in indices.load_balancers_by_certificate.lookup(where):
+            yield from indices.frontends_by_load_balancer.lookup(
+                (balancer.namespace, balancer.name)
+            )
     else:
         yield Key(CERTIFICATE, certificate[0], certificate[2])
 
@@ -95,37 +100,38 @@ def _of_issuer(
 
 
 def _of_load_balancer(
-    _store: Store, indices: Indices, obj: Object, _before: Object | None, _after: Object | None
+    _store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
 ) -> Iterator[Key]:
+    known = before is not None and after is not None
+    if known and matters_to_frontends(before or obj) == matters_to_frontends(after or obj):
+        return
     yield from _users(obj, indices.frontends_by_load_balancer)
 
 
 def _of_frontend(
-    _store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
+    _store: Store, _indices: Indices, obj: Object, _before: Object | None, _after: Object | None
 ) -> Iterator[Key]:
-    spec, namespace = obj.get("spec") or {}, obj["metadata"]["namespace"]
-    for entry in spec.get("certificates") or ():
+    """Its certificates say where they are served. Neighbours are woken by who takes a name from them."""
+    for entry in (obj.get("spec") or {}).get("certificates") or ():
         if entry.get("name"):
-            yield Key(CERTIFICATE, namespace, entry["name"])
-    if _claims(before) != _claims(after):
-        for value in indices.frontends_by_load_balancer.values_of(key_of(FRONTEND, obj)):
-            yield from indices.frontends_by_load_balancer.lookup(value)
+            yield Key(CERTIFICATE, obj["metadata"]["namespace"], entry["name"])
 
 
 def _of_lease(
-    _store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
+    _store: Store, _indices: Indices, obj: Object, before: Object | None, after: Object | None
 ) -> Iterator[Key]:
-    """A heartbeat alone wakes nobody; a report, a new node and a node that is gone do."""
+    """A heartbeat alone wakes nobody; a report, a new node and a node that is gone do.
+
+    The load balancer is woken, and with it the frontends that wait for its nodes.
+    """
     if before is not None and after is not None and _report(before) == _report(after):
         return
     load_balancer = _labels(obj).get("certfront.io/load-balancer", "")
-    where = (obj["metadata"]["namespace"], load_balancer)
-    yield Key(LOADBALANCER, *where)
-    yield from indices.frontends_by_load_balancer.lookup(where)
+    yield Key(LOADBALANCER, obj["metadata"]["namespace"], load_balancer)
 
 
 def _of_namespace(
-    store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
+    store: Store, _indices: Indices, obj: Object, before: Object | None, after: Object | None
 ) -> Iterator[Key]:
     if before is not None and after is not None and _labels(before) == _labels(after):
         return
@@ -158,12 +164,3 @@ def _labels(obj: Object) -> Mapping[str, str]:
 
 def _report(lease: Object) -> object:
     return (lease["metadata"].get("annotations") or {}).get("certfront.io/watermark")
-
-
-def _claims(frontend: Object | None) -> object:
-    """What of a frontend matters to its neighbours: its spec, what it holds, and that it goes."""
-    if frontend is None:
-        return None
-    status = frontend.get("status") or {}
-    deleted = bool(frontend["metadata"].get("deletionTimestamp"))
-    return (frontend.get("spec"), status.get("hostnames"), deleted)

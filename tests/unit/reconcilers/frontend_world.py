@@ -28,6 +28,7 @@ from certfront.reconcilers.frontends import FrontendReconciler
 from certfront.reconcilers.frontends.handover import manifest_name
 from certfront.reconcilers.loadbalancers import LoadBalancerReconciler
 from certfront.reconcilers.stores import new_store
+from certfront.reconcilers.wakeups import keys_to_wake
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 API = "certfront.io/v1alpha1"
@@ -171,14 +172,26 @@ class World:
     def __init__(self, **settings: Any) -> None:
         self.clock = FrozenClock(START)
         self.api = FakeApi(self.clock)
+        self.woken: dict[Key, None] = {}
+        self.events: list[str] = []
+        self.restart(**settings)
+        self.api.listeners.append(self._watch)
+        self.namespace("edge")
+        self.namespace("shop")
+        self.balancer()
+
+    def restart(self, **settings: Any) -> None:
+        """Start the operator again, with other settings: what it kept in memory is lost."""
         defaults = {"default_load_balancer": str(EDGE), "documentation_url": "https://docs"}
         self.settings = Settings(**{**defaults, **settings})
-        self.events: list[str] = []
-        store, indices = new_store(self.settings)
-        self.store = store
+        self.store, indices = new_store(self.settings)
+        for (kind, _, _), obj in self.api.objects.items():
+            labelled = "certfront.io/secret" in (obj["metadata"].get("labels") or {})
+            if kind in self.store.kinds and (kind != "Secret" or labelled):
+                self.store.upsert(kind, copy.deepcopy(obj))
         self.context = Context(
             client=self.api,  # type: ignore[arg-type] # as much of it as is used
-            store=store,
+            store=self.store,
             indices=indices,
             queue=WorkQueue(self.clock, random.Random(1)),  # noqa: S311 - jitter
             clock=self.clock,
@@ -188,12 +201,7 @@ class World:
             on_event=self.events.append,
         )
         self.frontends = FrontendReconciler(self.context)
-        self.balancers = LoadBalancerReconciler(self.context)
-        self.woken: dict[Key, None] = {}
-        self.api.listeners.append(self._watch)
-        self.namespace("edge")
-        self.namespace("shop")
-        self.balancer()
+        self.balancers = LoadBalancerReconciler(self.context, self.frontends)
 
     def _watch(
         self, kind: str, before: dict[str, Any] | None, after: dict[str, Any] | None
@@ -206,13 +214,22 @@ class World:
             return
         if kind not in self.store.kinds:
             return
-        woken = list(self.frontends.keys_affected_by(kind, before, after))
         if after is None:
             self.store.remove(kind, metadata.get("namespace", ""), metadata["name"])
         else:
             self.store.upsert(kind, copy.deepcopy(after))
-        woken += self.frontends.keys_affected_by(kind, before, after)
+        context = self.context
+        woken = keys_to_wake(context.store, context.indices, kind, before, after)
         self.woken.update(dict.fromkeys(woken))
+
+    async def queued(self) -> set[Key]:
+        """The keys that the reconcilers themselves have queued, taken off the queue."""
+        found = set()
+        while self.context.queue.depth():
+            key = await self.context.queue.get()
+            self.context.queue.done(key)
+            found.add(key)
+        return found
 
     # --- what users do
 
@@ -354,7 +371,7 @@ class World:
         return next((c for c in held if c["type"] == kind), None)
 
     def manifest(self, key: Key, target: ObjectName = EDGE) -> Manifest | None:
-        name = manifest_name(ObjectName(key.namespace, key.name))
+        name = manifest_name(target, ObjectName(key.namespace, key.name))
         secret = self.api.objects.get(("Secret", target.namespace, name))
         return None if secret is None else read_manifest(secret["data"])
 

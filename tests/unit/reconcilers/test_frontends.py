@@ -1,11 +1,14 @@
 """What one pass over a frontend does, seen from outside: Secrets, statuses, writes."""
 
+import base64
+import copy
 from datetime import timedelta
 
 import pytest
 
 from certfront.engine.keys import Key
 from certfront.kube.errors import Conflict
+from certfront.loadbalancers.haproxy.checks import check
 from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
@@ -15,7 +18,7 @@ from certfront.pki.pair import KeyPair
 from certfront.pki.request import Request
 from certfront.reconcilers.frontends import FrontendReconciler
 from certfront.reconcilers.frontends.handover import manifest_name
-from tests.unit.reconcilers.frontend_world import START, World
+from tests.unit.reconcilers.frontend_world import EDGE, START, World
 
 
 def pair(
@@ -395,6 +398,7 @@ async def test_the_older_frontend_keeps_a_contested_name_and_the_loser_its_other
     await world.settle(first)
     await world.run(first)
     assert world.manifest(first) is None
+    assert second in await world.queued()
     world.node()
     await world.settle(second)
     assert world.manifest(second).hostnames == ("shop.example.com", "rival.example.com")
@@ -463,7 +467,7 @@ async def test_a_node_that_is_down_does_not_block_the_others(world: World) -> No
 
 async def test_what_a_node_refuses_is_told_with_its_name(world: World) -> None:
     key = await served(world)
-    name = manifest_name(ObjectName("shop", "shop"))
+    name = manifest_name(EDGE, ObjectName("shop", "shop"))
     failed = Failed(secret=name, reason="InvalidConfiguration", message="haproxy refused it")
     world.node(failed=[failed])
     await world.run(key)
@@ -553,7 +557,7 @@ async def test_a_bundle_someone_has_deleted_is_written_again(world: World) -> No
     bundle = world.bundles()[0]
     world.woken.clear()
     world.delete("Secret", "edge", bundle["metadata"]["name"])
-    assert list(world.woken) == [key]
+    assert key in world.woken
     await world.run(key)
     assert world.bundles()[0]["data"] == bundle["data"]
 
@@ -593,16 +597,17 @@ async def test_the_finalizers_are_there_before_anything_is_installed(world: Worl
     assert "manifest-" in applied[1]
 
 
-async def test_a_report_of_a_node_wakes_only_those_that_wait(world: World) -> None:
+async def test_a_report_of_a_node_concerns_only_those_that_wait(world: World) -> None:
     key = await served(world)
-    world.woken.clear()
-    world.node()
-    assert list(world.woken) == []
+    other = world.frontend("other", farms="own", certificates=[{"name": "none"}])
+    await world.settle(other)
+    assert world.frontends.pending_on(EDGE) == ()
     world.secret(pair("shop.example.com"))
     await world.run(key)
-    world.woken.clear()
+    assert world.frontends.pending_on(EDGE) == (key,)
     world.node()
-    assert list(world.woken) == [key]
+    await world.run(key)
+    assert world.frontends.pending_on(EDGE) == ()
 
 
 async def test_a_lost_race_for_a_write_is_decided_again(world: World) -> None:
@@ -614,3 +619,157 @@ async def test_a_lost_race_for_a_write_is_decided_again(world: World) -> None:
     with pytest.raises(Conflict):
         await world.run(key)
     assert held is not None
+
+
+async def test_a_manifest_without_its_label_is_found_and_labelled_again(world: World) -> None:
+    key = await served(world)
+    name = manifest_name(EDGE, ObjectName("shop", "shop"))
+    held = copy.deepcopy(world.api.objects["Secret", "edge", name])
+    held["metadata"]["labels"] = {}
+    world.api.put("Secret", held)
+    world.store.remove("Secret", "edge", name)
+    bundle = copy.deepcopy(world.bundles()[0])
+    bundle["metadata"]["labels"] = {}
+    world.api.put("Secret", bundle)
+    world.store.remove("Secret", "edge", bundle["metadata"]["name"])
+    await world.settle(key)
+    for secret in (world.api.objects["Secret", "edge", name], world.bundles()[0]):
+        assert secret["metadata"]["labels"]["certfront.io/load-balancer"] == "haproxy"
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_a_changed_default_moves_the_frontend_and_leaves_the_old_one_last() -> None:
+    world = World()
+    new = ObjectName("edge", "new")
+    key = await served(world)
+    world.balancer(new, **world.api.objects["LoadBalancer", "edge", "haproxy"]["spec"])
+    world.restart(default_load_balancer=str(new))
+    await world.run(key)
+    assert world.manifest(key, new) is not None
+    assert world.manifest(key).hostnames == ("shop.example.com",)
+    assert world.status(key)["loadBalancer"] == "edge/haproxy"
+    world.node("node-1", target=new)
+    await world.run(key)
+    assert world.manifest(key).hostnames == ()
+    world.node()
+    await world.run(key)
+    assert world.manifest(key) is None
+    assert world.status(key)["loadBalancer"] == "edge/new"
+    assert world.condition(key, "Ready") == ("True", "Served")
+    assert [b["metadata"]["labels"]["certfront.io/load-balancer"] for b in world.bundles()] == [
+        "new"
+    ]
+
+
+async def test_an_older_frontend_that_could_never_be_programmed_keeps_no_name_from_others(
+    world: World,
+) -> None:
+    names = ["shop.example.com"]
+    world.node()
+    world.frontend("old", zone="gra", hostnames=names)
+    world.clock.advance(60)
+    world.certificate(names=names)
+    world.secret(pair(*names))
+    key = world.frontend()
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_a_load_balancer_that_cannot_be_read_takes_nothing_off(world: World) -> None:
+    key = await served(world)
+    before = world.manifest(key)
+    world.balancer(haproxy={"minNodes": "many"})
+    await world.settle(key)
+    await world.run(key)
+    assert world.manifest(key) == before
+    assert world.condition(key, "Ready") == ("False", "LoadBalancerNotFound")
+
+
+MANIFESTS = {
+    "farm": {"farms": "own", "httpsOnly": True},
+    "redirect": {"redirectLocation": "https://other.example/path", "redirectStatusCode": 301},
+    "hardened": {
+        "farms": "own",
+        "httpPort": 8080,
+        "httpsOnly": True,
+        "acceptHTTPIfAlreadyTerminated": True,
+        "trustedSources": ["10.0.0.0/8"],
+        "hsts": {"maxAge": 3600, "includeSubDomains": True},
+        "allowedSources": ["192.0.2.0/24"],
+        "deniedSources": ["192.0.2.1/32"],
+        "tls": {"minVersion": "TLS1.3"},
+        "defaultCertificate": {"name": "shop"},
+    },
+    "plain": {"farms": "own", "ssl": False, "port": 8080},
+    "disabled": {"farms": "own", "disabled": True},
+    "health check": {
+        "redirectLocation": "",
+        "farms": [
+            {
+                "name": "web",
+                "servers": [{"address": "10.1.0.1", "port": 80}],
+                "healthCheck": {"path": "/healthz", "host": "shop.internal"},
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("spec", MANIFESTS.values(), ids=MANIFESTS)
+async def test_every_manifest_is_one_that_agents_take(
+    world: World, spec: dict[str, object]
+) -> None:
+    world.node()
+    world.certificate(names=["shop.example.com"], type="ACME")
+    world.secret(pair("shop.example.com"))
+    key = world.frontend(**spec)
+    await world.settle(key)
+    manifest = world.manifest(key)
+    assert manifest is not None
+    check(manifest)
+    assert manifest.bundles == (() if spec.get("ssl") is False else manifest.bundles)
+    assert world.condition(key, "Ready")[0] == "True", world.message(key)
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.run(key)
+    emptied = world.manifest(key)
+    assert emptied is not None
+    check(emptied)
+
+
+async def test_the_default_certificate_is_told_to_the_agents_by_its_bundle(world: World) -> None:
+    key = await served(world, defaultCertificate={"name": "shop"})
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.default_bundle == manifest.certificates[0].bundle
+
+
+async def test_tls_to_the_backend_is_verified_against_a_secret(world: World) -> None:
+    world.node()
+    world.certificate(names=["shop.example.com"])
+    world.secret(pair("shop.example.com"))
+    farm = {
+        "name": "web",
+        "servers": [{"address": "10.1.0.1", "port": 443}],
+        "verify": {"caSecretRef": {"name": "ca", "key": "root.pem"}, "serverName": "web.internal"},
+    }
+    key = world.frontend(redirectLocation="", farms=[farm])
+    await world.run(key)
+    assert world.condition(key, "ResolvedRefs") == ("False", "SecretNotFound")
+    trusted = pair("root").tls_crt
+    noise = b"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n"
+    labels = {"certfront.io/secret": "source"}
+    encoded = {"root.pem": base64.b64encode(trusted + noise).decode()}
+    world._apply("Secret", "v1", "shop", "ca", data=encoded, labels=labels)
+    await world.settle(key)
+    assert "canary" not in str(world.manifest(key))
+    assert "canary" not in str(world.status(key))
+    encoded = {"root.pem": base64.b64encode(trusted).decode()}
+    world._apply("Secret", "v1", "shop", "ca", data=encoded, labels=labels)
+    await world.settle(key)
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.farm is not None
+    assert manifest.farm.verify is not None
+    assert manifest.farm.verify.ca_pem == trusted.decode()
+    check(manifest)
+    assert world.condition(key, "Ready") == ("True", "Served")

@@ -124,7 +124,8 @@ class Rendered:
     `digest` stands for the configuration: a worker that runs it has it as its `description`.
     `static` files are named for their content and never change; a change of `configuration` needs
     a reload, one of `crt_lists` and `maps` does not. `list_texts` are the lines
-    of `crt_lists` as they are written, `binds` the addresses with the Secrets that ask for them.
+    of `crt_lists` as they are written, `binds` the addresses with the Secrets that ask for them,
+    `bundles` those that the lists name.
     """
 
     configuration: str
@@ -136,11 +137,7 @@ class Rendered:
     binds: Mapping[tuple[str, int], tuple[str, ...]]
     proofs: tuple[Proof, ...]
     failed: tuple[Failed, ...]
-
-    @property
-    def bundles(self) -> frozenset[str]:
-        """The bundles that the lists name."""
-        return frozenset(line.bundle for lines in self.crt_lists.values() for line in lines)
+    bundles: frozenset[str]
 
 
 def render(
@@ -181,6 +178,7 @@ def render(
         binds=_binds(merged, layout),
         proofs=tuple(proof for one in merged.listeners for proof in _proofs(one, key_types)),
         failed=merged.failed,
+        bundles=frozenset(line.bundle for lines in crt_lists.values() for line in lines),
     )
 
 
@@ -297,13 +295,13 @@ def _backend(manifest: Manifest, layout: Layout, static: dict[str, bytes]) -> st
         *_source_rules(manifest, layout, static),
         *_scheme_rules(manifest),
     ]
-    if manifest.redirect_location is not None:
-        target = syntax.location(manifest.redirect_location, "redirectLocation")
-        lines.append(f"    http-request redirect location {target} code 302")
     lines += [
         "    http-request set-header X-Forwarded-Proto https if { var(txn.https) -m bool }",
         "    http-request set-header X-Forwarded-Proto http unless { var(txn.https) -m bool }",
     ]
+    if manifest.redirect_location is not None:
+        target = syntax.location(manifest.redirect_location, "redirectLocation")
+        lines.append(f"    http-request redirect location {target} code 302")
     if manifest.farm is not None:
         lines += _farm(manifest.farm, layout, static)
     return _section(lines)

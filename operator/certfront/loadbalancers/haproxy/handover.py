@@ -174,9 +174,13 @@ class Challenges(Value, frozen=True, kw_only=True):
     challenges: tuple[Challenge, ...] = ()
 
 
-def secret_name(role: Role, kind: str, namespace: str, name: str) -> str:
-    """The name of the Secret of `role` for an object: stable, and of 32 hex digits of a SHA-256."""
-    digest = hashlib.sha256(f"{kind}/{namespace}/{name}".encode()).hexdigest()
+def secret_name(load_balancer: ObjectName, role: Role, kind: str, namespace: str, name: str) -> str:
+    """The name of the Secret of `role` for an object: stable, and of 32 hex digits of a SHA-256.
+
+    It tells the load balancers of one namespace apart, which may serve the same certificate.
+    """
+    identity = f"{load_balancer.name}/{kind}/{namespace}/{name}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()
     return f"{role}-{digest[:32]}"
 
 
@@ -202,7 +206,7 @@ def manifest_secret(load_balancer: ObjectName, manifest: Manifest) -> dict[str, 
     return _secret(
         load_balancer,
         "manifest",
-        secret_name("manifest", "LoadBalancerFrontend", namespace, name),
+        secret_name(load_balancer, "manifest", "LoadBalancerFrontend", namespace, name),
         data={MANIFEST_KEY: _versioned(manifest)},
         annotations={FRONTEND_ANNOTATION: manifest.frontend},
     )
@@ -220,7 +224,7 @@ def bundle_secret(
     return _secret(
         load_balancer,
         "bundle",
-        secret_name("bundle", kind, source.namespace, source.name),
+        secret_name(load_balancer, "bundle", kind, source.namespace, source.name),
         data={"tls.crt": tls_crt, "tls.key": tls_key},
         kind="kubernetes.io/tls",
         annotations={CERTIFICATE_ANNOTATION: str(source)},
@@ -239,7 +243,9 @@ def challenge_secret(
     return _secret(
         load_balancer,
         "challenge",
-        secret_name("challenge", "Certificate", certificate.namespace, certificate.name),
+        secret_name(
+            load_balancer, "challenge", "Certificate", certificate.namespace, certificate.name
+        ),
         data={CHALLENGE_KEY: _versioned(held)},
         annotations={CERTIFICATE_ANNOTATION: str(certificate)},
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from certfront.engine.store import Object
+from certfront.kube.resources import SECRETS
 from certfront.loadbalancers.bindings import PriorBinding
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.handover import Manifest, ManifestCertificate
@@ -69,19 +70,34 @@ class WriteSecret:
 class HAProxyProvider:
     """Hands listeners over to the agents of one LoadBalancer (`loadbalancers.protocol.Provider`)."""
 
-    def __init__(self, context: Context, target: ObjectName) -> None:
+    def __init__(
+        self, context: Context, target: ObjectName, seen: Mapping[str, Object] | None = None
+    ) -> None:
+        """`seen` are Secrets that a live read of this pass has found and the store does not hold."""
         self._context = context
         self._target = target
+        self._seen = dict(seen or {})
 
     async def observe(self, listener: Listener) -> Handed:
-        """The manifest and bundles of `listener`; absence is confirmed by a live read."""
-        names = {bundle_name(self._target, b.source) for b in listener.bindings}
-        store, namespace = self._context.store, self._target.namespace
-        found = {name: store.get(SECRET, namespace, name) for name in names}
+        """The manifest and bundles of `listener`.
+
+        A bundle that is to be written and is not in the store is read live: its label may be gone.
+        """
+        bundles = {}
+        for binding in listener.bindings:
+            name = bundle_name(self._target, binding.source)
+            found = self._known(name)
+            if found is None and binding.pair is not None:
+                found = await self._context.live(SECRETS, self._target.namespace, name)
+            if found is not None:
+                bundles[name] = found
         return Handed(
-            manifest=store.get(SECRET, namespace, manifest_name(listener.frontend)),
-            bundles={name: secret for name, secret in found.items() if secret is not None},
+            manifest=self._known(manifest_name(self._target, listener.frontend)), bundles=bundles
         )
+
+    def _known(self, name: str) -> Object | None:
+        held = self._context.store.get(SECRET, self._target.namespace, name)
+        return held if held is not None else self._seen.get(name)
 
     def plan(self, listener: Listener, observed: Handed) -> Sequence[WriteSecret]:
         """The Secrets to write: bundles whose bytes differ, then the manifest if it differs."""
@@ -112,15 +128,13 @@ async def write(context: Context, body: Object, held: Object | None) -> Object:
 
 
 def bundle_name(target: ObjectName, source: CertificateSource) -> str:
-    """The Secret of a certificate for one LoadBalancer, of which a namespace may hold several."""
-    return handover.secret_name("bundle", _kind(target, source), source.namespace, source.name)
+    """The Secret of a certificate for one LoadBalancer."""
+    return handover.secret_name(target, "bundle", source.kind, source.namespace, source.name)
 
 
-def manifest_name(frontend: ObjectName) -> str:
-    """The Secret of a frontend's manifest."""
-    return handover.secret_name(
-        "manifest", "LoadBalancerFrontend", frontend.namespace, frontend.name
-    )
+def manifest_name(target: ObjectName, frontend: ObjectName) -> str:
+    """The Secret of a frontend's manifest for one LoadBalancer."""
+    return handover.secret_name(target, "manifest", "LoadBalancerFrontend", *frontend)
 
 
 def manifest_of(target: ObjectName, listener: Listener) -> Manifest:
@@ -223,15 +237,11 @@ def _bundle(target: ObjectName, binding: Binding) -> Object | None:
         return None
     return handover.bundle_secret(
         target,
-        kind=_kind(target, binding.source),
+        kind=binding.source.kind,
         source=ObjectName(binding.source.namespace, binding.source.name),
         tls_crt=binding.pair.tls_crt,
         tls_key=binding.pair.private_key_pem,
     )
-
-
-def _kind(target: ObjectName, source: CertificateSource) -> str:
-    return f"{target.name}/{source.kind}"
 
 
 def _farm(farm: ResolvedFarm | None) -> handover.Farm | None:

@@ -7,16 +7,18 @@ live read before it means anything (`Context.known`).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from certfront.engine.keys import Key
 from certfront.engine.store import Object
 from certfront.kube.resources import CERTIFICATES, LOADBALANCERS, NAMESPACES, SECRETS, SERVICES
 from certfront.loadbalancers import acceptance, materials, reasons
-from certfront.loadbalancers.bindings import Candidate, default_hostnames
+from certfront.loadbalancers.bindings import Candidate
 from certfront.loadbalancers.claims import Claim
 from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL, Manifest
 from certfront.loadbalancers.haproxy.watermark import NodeLease, node_lease
-from certfront.loadbalancers.listeners import View, claim_of
+from certfront.loadbalancers.listeners import View
 from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import (
     BackendTLS,
@@ -32,6 +34,7 @@ from certfront.model.reasons import Reason
 from certfront.pki.certificates import load_pem, to_pem
 from certfront.pki.faults import UnusableMaterial
 from certfront.reconcilers.context import Context
+from certfront.reconcilers.frontends.claimbook import ClaimBook, Readers
 from certfront.reconcilers.frontends.handover import (
     bundle_name,
     manifest_name,
@@ -40,7 +43,7 @@ from certfront.reconcilers.frontends.handover import (
     read_manifest,
 )
 from certfront.reconcilers.frontends.parsed import Parsed
-from certfront.reconcilers.stores import CERTIFICATE, LEASE, SECRET
+from certfront.reconcilers.stores import FRONTEND, LEASE, SECRET
 
 __all__ = ["Observation", "Observer", "nodes_of"]
 
@@ -56,6 +59,8 @@ class Observation:
     """Whether a Service or CA is missing: it is looked for again every few seconds."""
     leave: bool = False
     """Whether something is installed on a load balancer that is gone or no longer granted."""
+    seen: Mapping[str, Object] = field(default_factory=dict)
+    """The frontend's manifest Secret by name, if there is one, also without our label."""
 
 
 def _read_frontend(obj: Object) -> Frontend | None:
@@ -80,6 +85,10 @@ class Observer:
         self._frontends = Parsed(_read_frontend)
         self._certificates = Parsed(_read_certificate)
         self._manifests = Parsed(read_manifest)
+        readers = Readers(
+            frontend=self._frontends.of, certificate=self._certificates.of, manifest=self.manifest
+        )
+        self._claims = ClaimBook(context, readers)
 
     def frontend(self, obj: Object) -> Frontend | None:
         """The frontend as a value; None if it does not parse."""
@@ -92,6 +101,7 @@ class Observer:
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is kept of a frontend that is gone."""
         self._frontends.forget(namespace, name)
+        self._claims.forget(Key(FRONTEND, namespace, name))
 
     async def observe(self, frontend: Frontend) -> Observation:
         """Gather everything for one pass over `frontend`; rivals are read later (`rivals`)."""
@@ -123,7 +133,7 @@ class Observer:
     ) -> Observation:
         frontend = view.frontend
         held = await self._context.known(
-            SECRETS, target.namespace, manifest_name(frontend.metadata.object_name)
+            SECRETS, target.namespace, manifest_name(target, frontend.metadata.object_name)
         )
         manifest = self.manifest(held)
         candidates = await asyncio.gather(
@@ -147,6 +157,7 @@ class Observer:
             ),
             polled=any(entry.secret_ref is not None for entry in frontend.spec.certificates),
             unresolved=problem is not None,
+            seen={} if held is None else {held["metadata"]["name"]: held},
         )
 
     async def rivals(self, view: View) -> tuple[Claim, ...]:
@@ -154,45 +165,8 @@ class Observer:
         balancer, target = view.load_balancer, view.target
         if balancer is None or target is None:
             return ()
-        own = view.frontend.metadata.object_name
-        claims = []
-        for key in self._context.indices.frontends_by_load_balancer.lookup(tuple(target)):
-            raw = self._context.store.find(key)
-            rival = None if raw is None or (key.namespace, key.name) == own else self.frontend(raw)
-            if rival is not None:
-                claims.append(await self._claim(rival, balancer, target))
-        return tuple(claims)
-
-    async def _claim(self, rival: Frontend, balancer: LoadBalancer, target: ObjectName) -> Claim:
-        meta = rival.metadata
-        labels = await self._context.namespace_labels(meta.namespace)
-        permission = acceptance.permission_of(balancer, meta.namespace, labels)
-        secret = self._context.store.get(SECRET, target.namespace, manifest_name(meta.object_name))
-        manifest = self.manifest(secret)
-        asked, _ = acceptance.normalised(rival.spec.hostnames)
-        return claim_of(
-            rival,
-            permission,
-            asked or self._names_of(rival),
-            frozenset(manifest.hostnames) if manifest is not None else frozenset(),
-        )
-
-    def _names_of(self, frontend: Frontend) -> tuple[str, ...]:
-        """The names of a rival's certificates, as far as the store knows them."""
-        namespace = frontend.metadata.namespace
-        found = []
-        for entry in frontend.spec.certificates:
-            raw = self._context.store.get(CERTIFICATE, namespace, entry.name)
-            certificate = None if raw is None else self._certificates.of(raw)
-            if certificate is not None:
-                found.append(
-                    Candidate(
-                        source=CertificateSource("Certificate", namespace, entry.name),
-                        narrowed=entry.hostnames,
-                        expected=materials.expected_names(certificate),
-                    )
-                )
-        return default_hostnames(found)
+        own = Key(FRONTEND, *view.frontend.metadata.object_name)
+        return await self._claims.rivals(own, target, balancer)
 
     async def confirms_leaving(self, frontend: Frontend) -> bool:
         """Whether live reads agree that the load balancer is gone or grants nothing any more."""

@@ -6,17 +6,17 @@ something but time has changed, and says when it wants to be called again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
+
+import msgspec
 
 from certfront.engine.keys import Key
 from certfront.engine.results import Result
 from certfront.engine.store import Object
 from certfront.kube.resources import FRONTENDS, LOADBALANCERS
 from certfront.loadbalancers import acceptance, reasons
-from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL
 from certfront.loadbalancers.listeners import Decision, View, decide
 from certfront.loadbalancers.protocol import Listener
 from certfront.model.conditions import Condition, ConditionStatus, find, merged
@@ -24,14 +24,13 @@ from certfront.model.frontend import Frontend, FrontendStatus
 from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
 from certfront.reconcilers import statuses
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
-from certfront.reconcilers.frontend_wakeups import of_handed_over
 from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import HAProxyProvider
 from certfront.reconcilers.frontends.observation import Observation, Observer, nodes_of
 from certfront.reconcilers.frontends.progress import Progress, measure
 from certfront.reconcilers.frontends.report import report, with_documentation
 from certfront.reconcilers.frontends.waiting import Waiting
-from certfront.reconcilers.stores import FRONTEND, LOADBALANCER
+from certfront.reconcilers.stores import LOADBALANCER
 
 __all__ = ["FrontendReconciler", "target_domain"]
 
@@ -69,6 +68,7 @@ class FrontendReconciler:
         self._losers = Waiting()
         self._handed_at: dict[Key, float] = {}
         self._leaving: dict[Key, datetime] = {}
+        self._held: dict[Key, tuple[ObjectName, int, frozenset[str]]] = {}
 
     async def reconcile(self, key: Key) -> Result:
         """One pass. Raises what the API client raises; the runner asks again."""
@@ -88,83 +88,82 @@ class FrontendReconciler:
         observation = await self._observer.observe(frontend)
         if observation.leave and await self._observer.confirms_leaving(frontend):
             return await self._leave(key, raw, frontend)
-        self._leaving.pop(key, None)
         return await self._advance(key, raw, observation)
 
-    def keys_affected_by(
-        self, kind: str, before: Object | None, after: Object | None
-    ) -> tuple[Key, ...]:
-        """The frontends to reconcile when an object went from `before` to `after`.
-
-        None: it does not exist. At scale this matters: a bundle, a heartbeat or a report of a node
-        wakes only those that it concerns, never every frontend of the load balancer.
-        """
-        found: dict[Key, None] = {}
-        for obj in (before, after):
-            if obj is not None:
-                found.update(dict.fromkeys(self._affected(kind, obj, before, after)))
-        return tuple(found)
-
-    def _affected(
-        self, kind: str, obj: Object, before: Object | None, after: Object | None
-    ) -> Iterable[Key]:
-        metadata, indices = obj["metadata"], self._context.indices
-        name = (metadata.get("namespace", ""), metadata["name"])
-        match kind:
-            case "LoadBalancerFrontend":
-                return (Key(FRONTEND, *name), *self._losers_to(obj, before, after))
-            case "Certificate":
-                return (*indices.frontends_by_certificate.lookup(name), *self._sharing(name))
-            case "Secret":
-                return self._affected_by_secret(name, obj)
-            case "Lease":
-                target = _target_of_label(metadata)
-                return self._pending.on(target) if target is not None else ()
-            case "LoadBalancer":
-                if before is not None and after is not None and _digest(before) == _digest(after):
-                    return ()
-                return indices.frontends_by_load_balancer.lookup(name)
-            case "Namespace":
-                return self._in_namespace(metadata["name"])
-            case _:
-                return ()
+    def pending_on(self, target: ObjectName) -> tuple[Key, ...]:
+        """The frontends that wait for nodes of `target`, to be reconciled when one reports."""
+        return self._pending.on(target)
 
     # --- one pass
 
     async def _advance(self, key: Key, raw: Object, observation: Observation) -> Result:
         view = observation.view
         progress: Progress | None = None
-        if view.target is None or view.load_balancer is None:
+        target = view.target
+        if target is None or view.load_balancer is None:
             decision = decide(view)
         else:
-            domain = target_domain(view.target)
+            domain = target_domain(target)
             async with self._context.domains.exclusive(domain, patience=_PATIENCE_FOR_DOMAIN):
                 view = await self._with_rivals(view)
                 decision = decide(view)
                 if decision.listener is not None:
-                    raw = await self._program(key, raw, view, decision.listener)
+                    provider = HAProxyProvider(self._context, target, observation.seen)
+                    raw = await self._program(key, raw, provider, target, decision.listener)
             progress = await self._measure(view, decision)
         self._note(key, view, decision, progress)
         if not self._in_grace(key, decision, progress):
-            await self._report(raw, view, report(view, decision, progress))
+            status = report(view, decision, progress)
+            former = await self._left_former(key, view, progress)
+            if former is not None:
+                status = msgspec.structs.replace(status, load_balancer=str(former))
+            await self._report(raw, view, status)
         return Result(after=self._next(key, observation, decision, progress))
+
+    async def _left_former(
+        self, key: Key, view: View, progress: Progress | None
+    ) -> ObjectName | None:
+        """Take a frontend off the load balancer that it has moved from, once the new one serves it.
+
+        Only a changed default moves one. Returns the former load balancer while it is not left.
+        """
+        told = _told(view.frontend)
+        if told is None or told == view.target:
+            self._leaving.pop(key, None)
+            return None
+        if progress is None or not progress.settled:
+            return told
+        since = self._leaving.setdefault(key, self._context.clock.now())
+        async with self._context.domains.exclusive(
+            target_domain(told), patience=_PATIENCE_FOR_DOMAIN
+        ):
+            gone = await release.take_off(self._context, told, view.frontend, since=since)
+        if gone:
+            self._leaving.pop(key, None)
+            return None
+        self._pending.set(key, told)
+        return told
 
     async def _with_rivals(self, view: View) -> View:
         return replace(view, rivals=await self._observer.rivals(view))
 
-    async def _program(self, key: Key, raw: Object, view: View, listener: Listener) -> Object:
+    async def _program(
+        self,
+        key: Key,
+        raw: Object,
+        provider: HAProxyProvider,
+        target: ObjectName,
+        listener: Listener,
+    ) -> Object:
         """Hand over what differs; the finalizers come first. Returns the frontend as it is then."""
-        assert view.target is not None  # noqa: S101 -- the caller has looked
-        provider = HAProxyProvider(self._context, view.target)
         operations = provider.plan(listener, await provider.observe(listener))
         if not operations:
             return raw
-        raw = await self._with_finalizers(raw, view.target)
+        raw = await self._with_finalizers(raw, target)
         for operation in operations:
             await provider.execute(operation)
         self._handed_at[key] = self._context.clock.monotonic()
-        self._context.enqueue([Key(LOADBALANCER, *view.target)])
-        self._context.enqueue(k for k in self._losers.on(view.target) if k != key)
+        self._context.enqueue([Key(LOADBALANCER, *target)])
         return raw
 
     async def _with_finalizers(self, raw: Object, target: ObjectName) -> Object:
@@ -215,6 +214,22 @@ class FrontendReconciler:
             for problem in decision.problems
         )
         self._losers.set(key, view.target if lost else None)
+        self._note_hold(key, view, decision)
+
+    def _note_hold(self, key: Key, view: View, decision: Decision) -> None:
+        """Wake those who wait for a hostname when what this frontend wants or holds has changed."""
+        if view.target is None:
+            return
+        names = view.installed if decision.listener is None else decision.listener.hostnames
+        hold = (view.target, view.frontend.metadata.generation, frozenset(names))
+        before = self._held.get(key)
+        self._held[key] = hold
+        if before is not None and before != hold:
+            for target in {before[0], hold[0]}:
+                self._wake_losers(key, target)
+
+    def _wake_losers(self, key: Key, target: ObjectName) -> None:
+        self._context.enqueue(loser for loser in self._losers.on(target) if loser != key)
 
     def _in_grace(self, key: Key, decision: Decision, progress: Progress | None) -> bool:
         """Whether the only news is that nodes are at work on what was handed over just now."""
@@ -228,7 +243,7 @@ class FrontendReconciler:
     ) -> float | None:
         """Seconds until the next pass is needed if nothing changes before."""
         now = self._context.clock.now()
-        waits: list[float] = []
+        waits = [_POLL_NODES] if key in self._leaving else []
         if progress is not None and not progress.settled:
             waits.append(_GRACE if self._in_grace(key, decision, progress) else _POLL_NODES)
         if observation.unresolved:
@@ -302,12 +317,12 @@ class FrontendReconciler:
                 target_domain(target), patience=_PATIENCE_FOR_DOMAIN
             ):
                 gone = await release.take_off(self._context, target, frontend, since=since)
-            self._context.enqueue(self._losers.on(target))
+            self._wake_losers(key, target)
             if not gone:
                 self._pending.set(key, target)
                 return Result(after=_POLL_NODES)
             self._context.enqueue([Key(LOADBALANCER, *target)])
-        await release.drop_finalizer(self._context, raw)
+        await release.drop_finalizer(self._context, FRONTENDS, raw)
         self._forget(key)
         return Result()
 
@@ -319,13 +334,13 @@ class FrontendReconciler:
                 target_domain(target), patience=_PATIENCE_FOR_DOMAIN
             ):
                 gone = await release.take_off(self._context, target, frontend, since=since)
-            self._context.enqueue(self._losers.on(target))
+            self._wake_losers(key, target)
             if not gone:
                 self._pending.set(key, target)
                 return Result(after=_POLL_NODES)
             self._context.enqueue([Key(LOADBALANCER, *target)])
         self._forget(key)
-        raw = await release.drop_finalizer(self._context, raw)
+        raw = await release.drop_finalizer(self._context, FRONTENDS, raw)
         view = (await self._observer.observe(parse(Frontend, raw))).view
         await self._report(raw, view, report(view, decide(view), None))
         return Result()
@@ -333,79 +348,12 @@ class FrontendReconciler:
     def _forget(self, key: Key) -> None:
         self._pending.set(key, None)
         self._losers.set(key, None)
+        held = self._held.pop(key, None)
+        if held is not None:
+            self._wake_losers(key, held[0])
         self._handed_at.pop(key, None)
         self._leaving.pop(key, None)
         self._observer.forget(key.namespace, key.name)
-
-    # --- who is affected
-
-    def _sharing(self, certificate: tuple[str, str]) -> tuple[Key, ...]:
-        """The frontends of load balancers that serve a Certificate for everyone."""
-        indices = self._context.indices
-        return tuple(
-            key
-            for balancer in indices.load_balancers_by_certificate.lookup(certificate)
-            for key in indices.frontends_by_load_balancer.lookup(
-                (balancer.namespace, balancer.name)
-            )
-        )
-
-    def _affected_by_secret(self, name: tuple[str, str], raw: Object) -> Iterable[Key]:
-        indices = self._context.indices
-        if _target_of_label(raw["metadata"]) is not None:
-            # Ours: someone may have changed or deleted what we handed over.
-            return of_handed_over(indices, raw)
-        found = list(indices.frontends_by_secret.lookup(name))
-        for certificate in indices.certificates_by_secret.lookup(name):
-            where = (certificate.namespace, certificate.name)
-            found += indices.frontends_by_certificate.lookup(where)
-            found += self._sharing(where)
-        return tuple(dict.fromkeys(found))
-
-    def _losers_to(
-        self, frontend: Object, before: Object | None, after: Object | None
-    ) -> Iterable[Key]:
-        """Those who wait for a hostname, when a neighbour's wishes have changed."""
-        if before is not None and after is not None and _wishes(before) == _wishes(after):
-            return
-        index = self._context.indices.frontends_by_load_balancer
-        for value in index.values_of(Key(FRONTEND, *_name(frontend))):
-            where = cast("tuple[str, str]", value)
-            yield from self._losers.on(ObjectName(*where))
-
-    def _in_namespace(self, namespace: str) -> tuple[Key, ...]:
-        return tuple(
-            Key(FRONTEND, namespace, obj["metadata"]["name"])
-            for obj in self._context.store.items(FRONTEND, namespace)
-        )
-
-
-def _name(raw: Mapping[str, Any]) -> tuple[str, str]:
-    return (raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
-
-
-def _wishes(frontend: Mapping[str, Any]) -> object:
-    return (frontend.get("spec"), bool(frontend["metadata"].get("deletionTimestamp")))
-
-
-def _digest(raw: Mapping[str, Any]) -> object:
-    """What of a LoadBalancer matters to its frontends; how far each node is does not."""
-    metadata, status = raw["metadata"], raw.get("status") or {}
-    nodes = tuple(
-        (node.get("name"), node.get("state"), str(node.get("failed") or ()))
-        for node in status.get("nodes") or ()
-    )
-    return (
-        metadata.get("uid"),
-        metadata.get("generation"),
-        metadata.get("deletionTimestamp"),
-        nodes,
-    )
-
-
-def _target_of_label(metadata: Mapping[str, Any]) -> ObjectName | None:
-    name = (metadata.get("labels") or {}).get(LOAD_BALANCER_LABEL)
-    return ObjectName(metadata["namespace"], name) if name else None
 
 
 def _conditions_of(raw: Object) -> tuple[Condition, ...]:
@@ -418,9 +366,14 @@ def _conditions_of(raw: Object) -> tuple[Condition, ...]:
     return tuple(found)
 
 
+def _told(frontend: Frontend) -> ObjectName | None:
+    """The load balancer that the status names."""
+    namespace, slash, name = frontend.status.load_balancer.partition("/")
+    return ObjectName(namespace, name) if slash else None
+
+
 def _installed_at(frontend: Frontend, context: Context) -> tuple[ObjectName, ...]:
     """Where something of the frontend may be installed: what its status says, and its reference."""
-    namespace, slash, name = frontend.status.load_balancer.partition("/")
-    told = ObjectName(namespace, name) if slash else None
+    told = _told(frontend)
     wanted = acceptance.target_of(frontend, context.settings)
     return tuple(dict.fromkeys(t for t in (told, wanted) if t is not None))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from certfront.engine.store import Object
 from certfront.kube.errors import NotFound
-from certfront.kube.resources import FRONTENDS, SECRETS
+from certfront.kube.resources import SECRETS, Resource
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.watermark import served
 from certfront.loadbalancers.materials import source_of
@@ -50,7 +50,7 @@ async def take_off(
     While it is not, nodes have still to acknowledge: call again when a Lease changes. Call it
     within the target's domain.
     """
-    name = manifest_name(frontend.metadata.object_name)
+    name = manifest_name(target, frontend.metadata.object_name)
     held = await context.known(SECRETS, target.namespace, name)
     if held is not None:
         manifest = read_manifest(held)
@@ -101,24 +101,30 @@ def used_bundles(context: Context, target: ObjectName) -> set[str]:
     return {name for manifest in manifests if manifest is not None for name in manifest.bundles}
 
 
-async def drop_finalizer(context: Context, raw: Object) -> Object:
+async def drop_finalizer(context: Context, resource: Resource, raw: Object) -> Object:
     """Let the object go; the answer is the object as written."""
     metadata = raw["metadata"]
     finalizers = metadata.get("finalizers") or []
     if FINALIZER not in finalizers:
         return raw
+    kept = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
     try:
         answer = await context.client.patch_metadata(
-            FRONTENDS,
+            resource,
             metadata["namespace"],
             metadata["name"],
             uid=metadata["uid"],
             resource_version=metadata["resourceVersion"],
-            finalizers=[f for f in finalizers if f != FINALIZER],
+            finalizers=kept,
         )
     except NotFound:
+        context.forget(resource.kind, raw)
         return raw
-    context.learn(FRONTENDS.kind, answer)
+    if metadata.get("deletionTimestamp") and not kept:
+        # That was the last one: the object is gone with this answer.
+        context.forget(resource.kind, raw)
+    else:
+        context.learn(resource.kind, answer)
     return answer
 
 

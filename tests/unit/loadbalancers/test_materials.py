@@ -1,0 +1,136 @@
+"""What is taken from a Certificate's Secret, and what is not."""
+
+import base64
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from certfront.loadbalancers.bindings import Candidate, PriorBinding
+from certfront.loadbalancers.materials import of_certificate, of_secret, secret_bytes
+from certfront.loadbalancers.protocol import CertificateSource
+from certfront.model.certificate import Certificate
+from certfront.model.keys import KeyAlgorithm
+from certfront.model.meta import parse
+from certfront.pki import facts, keys
+from certfront.pki.issue import self_signed
+from certfront.pki.pair import KeyPair
+from certfront.pki.request import Request
+from tests.unit.pki.builders import NOW
+
+SOURCE = CertificateSource("Certificate", "shop", "shop")
+UPLOADED = {"type": "Uploaded", "uploaded": {"secretRef": {"name": "shop"}}}
+
+
+def pair(*, begins: timedelta = timedelta()) -> KeyPair:
+    request = Request(dns_names=("a.example",), duration=timedelta(days=90))
+    key = keys.generate(KeyAlgorithm.ECDSA)
+    return self_signed(request, key, now=NOW + begins, object_name="shop")
+
+
+def certificate(fingerprint: str = "", **spec: Any) -> Certificate:
+    wanted = spec or {"type": "SelfSigned", "dnsNames": ["A.example."]}
+    metadata = {"namespace": "shop", "name": "shop"}
+    status = {"fingerprint": fingerprint}
+    return parse(Certificate, {"metadata": metadata, "spec": wanted, "status": status})
+
+
+def secret(held: KeyPair, owner: str | None = "shop/shop", **data: bytes) -> dict[str, Any]:
+    annotations = {} if owner is None else {"certfront.io/certificate": owner}
+    values = {"tls.crt": held.tls_crt, "tls.key": held.private_key_pem, **data}
+    return {
+        "metadata": {"name": "shop", "namespace": "shop", "annotations": annotations},
+        "data": {key: base64.b64encode(value).decode() for key, value in values.items()},
+    }
+
+
+def found(owner: Certificate | None, held: dict[str, Any] | None) -> Candidate:
+    return of_certificate(SOURCE, owner, held, now=NOW)
+
+
+def reason(candidate: Candidate) -> str:
+    return "" if candidate.problem is None else candidate.problem.reason.name
+
+
+def test_the_pair_of_a_marked_secret_is_taken() -> None:
+    held = pair()
+    candidate = found(certificate(), secret(held))
+    assert candidate.material is not None
+    assert candidate.material.names == ("a.example",)
+    assert candidate.expected == ("a.example",)
+    assert candidate.problem is None
+
+
+@pytest.mark.parametrize("owner", [None, "shop/other", "other/shop"])
+def test_a_secret_of_someone_else_is_not_taken(owner: str | None) -> None:
+    candidate = found(certificate(), secret(pair(), owner))
+    assert candidate.material is None
+    assert reason(candidate) == "CertificateNotReady"
+
+
+def test_of_a_secret_in_place_only_the_accepted_pair_is_taken() -> None:
+    held = pair()
+    fingerprint = facts.read(held.leaf, 0).fingerprint
+    accepted = found(certificate(fingerprint, **UPLOADED), secret(held, None))
+    assert accepted.material is not None
+    replaced = found(certificate(fingerprint, **UPLOADED), secret(pair(), None))
+    assert replaced.material is None
+    unseen = found(certificate(**UPLOADED), secret(held, None))
+    assert unseen.material is None
+
+
+def test_a_pair_that_is_not_valid_yet_is_not_taken() -> None:
+    assert found(certificate(), secret(pair(begins=timedelta(hours=2)))).material is None
+
+
+BROKEN = {
+    "no key": {"tls.key": b""},
+    "not a key": {"tls.key": b"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n"},
+    "not a certificate": {"tls.crt": b"canary"},
+    "too big": {"tls.crt": b"x" * 600_000},
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
+def test_a_damaged_secret_is_not_taken_and_not_repeated(data: dict[str, bytes]) -> None:
+    candidate = found(certificate(), secret(pair(), **data))
+    assert candidate.material is None
+    assert candidate.problem is not None
+    assert "canary" not in candidate.problem.message
+
+
+def test_a_managed_certificate_needs_a_provider_that_issues() -> None:
+    candidate = found(certificate(type="Managed", dnsNames=["a.example"]), None)
+    assert reason(candidate) == "UnsupportedCertificateType"
+
+
+def test_what_is_missing_is_told_with_what_stays_served() -> None:
+    prior = PriorBinding(
+        hostnames=("a.example",), key_type=KeyAlgorithm.ECDSA, fingerprint="x", not_after=None
+    )
+    gone = of_certificate(SOURCE, None, None, now=NOW, prior=prior)
+    assert reason(gone) == "CertificateNotFound"
+    assert gone.problem is not None
+    assert "stays served" in gone.problem.message
+    never = of_certificate(SOURCE, None, None, now=NOW)
+    assert never.problem is not None
+    assert "stays served" not in never.problem.message
+
+
+def test_a_secret_of_someone_else_is_checked_like_an_upload() -> None:
+    source = CertificateSource("Secret", "shop", "theirs")
+    good, other = pair(), pair()
+    assert of_secret(source, secret(good, None), now=NOW).material is not None
+    mixed = of_secret(source, secret(good, None, **{"tls.key": other.private_key_pem}), now=NOW)
+    assert mixed.material is None
+    assert mixed.problem is not None
+    assert "KeyMismatch" in mixed.problem.message
+    assert reason(of_secret(source, None, now=NOW)) == "SecretNotFound"
+    early = of_secret(source, secret(pair(begins=timedelta(hours=2)), None), now=NOW)
+    assert early.material is None
+    assert reason(early) == "CertificateNotReady"
+
+
+@pytest.mark.parametrize("text", ["%%%", "", None, 7])
+def test_what_is_not_base64_is_nothing(text: object) -> None:
+    assert secret_bytes({"data": {"tls.crt": text}}, "tls.crt") is None

@@ -1,0 +1,231 @@
+"""LoadBalancers: nodes folded into the status, what is left over, and the end of one."""
+
+import copy
+from datetime import timedelta
+
+import pytest
+
+from certfront.engine.keys import Key
+from certfront.loadbalancers.haproxy.watermark import Failed
+from certfront.model.meta import ObjectName
+from certfront.reconcilers.frontend_wakeups import matters_to_frontends
+from tests.unit.reconcilers.frontend_world import EDGE, World
+from tests.unit.reconcilers.test_frontends import pair, served
+
+BALANCER = Key("LoadBalancer", "edge", "haproxy")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_nodes_are_folded_into_the_status_and_a_heartbeat_changes_nothing(
+    world: World,
+) -> None:
+    world.node("node-2", revision=7)
+    world.node("node-1", revision=7)
+    await world.run(BALANCER)
+    status = world.status(BALANCER)
+    assert [node["name"] for node in status["nodes"]] == ["node-1", "node-2"]
+    assert status["readyNodes"] == 2
+    assert world.condition(BALANCER, "Ready") == ("True", "Available")
+    assert status["capabilities"]["keyTypes"] == ["ECDSA", "RSA", "Ed25519"]
+    world.api.writes.clear()
+    world.clock.advance(5)
+    world.node("node-1", revision=7)
+    await world.run(BALANCER)
+    assert world.api.writes == []
+
+
+async def test_a_node_that_falls_silent_is_noticed_by_time_alone(world: World) -> None:
+    world.balancer(haproxy={"minNodes": 2})
+    world.node("node-1", revision=7)
+    world.node("node-2", revision=7)
+    assert await world.run(BALANCER) == pytest.approx(15.2)
+    world.clock.advance(15.2)
+    world.node("node-1", revision=7)
+    delay = await world.run(BALANCER)
+    assert delay is not None
+    assert world.condition(BALANCER, "Ready") == ("False", "TooFewNodes")
+    assert world.condition(BALANCER, "Reconciling") == ("True", "TooFewNodes")
+    assert "node-2 sent no heartbeat" in world.message(BALANCER)
+    assert world.events == ["TooFewNodes"]
+
+
+async def test_a_burst_of_progress_is_folded_in_once(world: World) -> None:
+    world.node(revision=7)
+    await world.run(BALANCER)
+    world.api.writes.clear()
+    for revision in range(8, 17):
+        world.clock.advance(1)
+        world.node(revision=revision)
+        await world.run(BALANCER)
+    assert world.api.writes == []
+    world.clock.advance(1)
+    world.node(revision=18)
+    delay = await world.run(BALANCER)
+    assert delay is not None
+    world.clock.advance(1)
+    await world.run(BALANCER)
+    assert world.api.writes == ["status LoadBalancer haproxy"]
+    assert world.status(BALANCER)["nodes"][0]["revision"] == "18"
+
+
+async def test_a_report_queues_the_frontends_that_wait_for_it(world: World) -> None:
+    key = await served(world)
+    await world.queued()
+    await world.run(BALANCER)
+    assert key not in await world.queued()
+    world.secret(pair("shop.example.com"))
+    await world.run(key)
+    await world.queued()
+    world.node()
+    await world.run(BALANCER)
+    assert key in await world.queued()
+
+
+def test_the_progress_of_nodes_does_not_matter_to_frontends_but_their_state_does() -> None:
+    node = {"name": "node-1", "revision": "7"}
+    before = {"metadata": {"generation": 1}, "status": {"readyNodes": 1, "nodes": [node]}}
+    moved = {**before, "status": {"readyNodes": 1, "nodes": [{**node, "revision": "8"}]}}
+    stale = {**before, "status": {"readyNodes": 0, "nodes": [{**node, "state": "Stale"}]}}
+    edited = {**before, "metadata": {"generation": 2}}
+    assert matters_to_frontends(before) == matters_to_frontends(moved)
+    assert matters_to_frontends(before) != matters_to_frontends(stale)
+    assert matters_to_frontends(before) != matters_to_frontends(edited)
+
+
+async def test_what_a_node_could_not_apply_is_listed(world: World) -> None:
+    world.node(failed=[Failed(secret="bundle-x", reason="KeyMismatch", message="no pair")])
+    await world.run(BALANCER)
+    assert world.status(BALANCER)["nodes"][0]["failed"] == [
+        {"secret": "bundle-x", "reason": "KeyMismatch", "message": "no pair"}
+    ]
+    assert world.condition(BALANCER, "Ready") == ("True", "NodeFailed")
+
+
+async def test_a_lease_is_deleted_after_an_hour_of_silence(world: World) -> None:
+    world.node()
+    world.clock.advance(timedelta(minutes=59))
+    await world.run(BALANCER)
+    assert ("Lease", "edge", "haproxy.node-1") in world.api.objects
+    world.clock.advance(timedelta(minutes=2))
+    await world.run(BALANCER)
+    assert ("Lease", "edge", "haproxy.node-1") not in world.api.objects
+
+
+async def test_a_lease_is_not_deleted_by_a_clock_that_is_wrong(world: World) -> None:
+    world.node()
+    world.clock.advance(timedelta(hours=2))
+    world.api.clock_offset = timedelta(hours=-2)
+    await world.run(BALANCER)
+    assert ("Lease", "edge", "haproxy.node-1") in world.api.objects
+
+
+UNSUPPORTED = ("OVH", "AWSClassic", "AWSApplication", "Rackspace", "Kong", "OpenScaler")
+
+
+@pytest.mark.parametrize("type_", UNSUPPORTED)
+async def test_a_type_that_is_not_supported_is_refused(world: World, type_: str) -> None:
+    name = ObjectName("edge", "cloud")
+    key = Key("LoadBalancer", *name)
+    world.balancer(name, type=type_, haproxy=None)
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("False", "UnsupportedType")
+    assert world.condition(key, "Stalled") == ("True", "UnsupportedType")
+    frontend = world.frontend(loadBalancerRef={"name": "cloud", "namespace": "edge"})
+    await world.run(frontend)
+    assert world.condition(frontend, "Accepted") == ("False", "UnsupportedType")
+    assert world.condition(frontend, "Stalled") == ("", "")
+
+
+async def test_a_bundle_that_no_manifest_names_goes_once_the_nodes_have_read_that(
+    world: World,
+) -> None:
+    world.certificate("old", names=["old.example.com"])
+    key = await served(world)
+    world.frontend(certificates=[{"name": "old"}], hostnames=["shop.example.com"], farms="own")
+    await world.run(key)
+    assert world.manifest(key).certificates == ()
+    await world.run(BALANCER)
+    assert len(world.bundles()) == 1
+    world.node()
+    await world.run(BALANCER)
+    assert world.bundles() == []
+
+
+async def test_a_bundle_left_over_goes_after_a_minute_without_nodes(world: World) -> None:
+    world.certificate("old", names=["old.example.com"])
+    key = await served(world)
+    world.frontend(certificates=[{"name": "old"}], hostnames=["shop.example.com"], farms="own")
+    await world.run(key)
+    await world.run(BALANCER)
+    world.clock.advance(61)
+    await world.run(BALANCER)
+    assert world.bundles() == []
+
+
+async def test_a_manifest_whose_frontend_was_removed_by_force_is_taken_off(world: World) -> None:
+    key = await served(world)
+    world.api.remove(*key)
+    await world.run(BALANCER)
+    assert world.manifest(key).disabled is True
+    world.node()
+    await world.run(BALANCER)
+    assert world.manifest(key) is None
+    world.node()
+    await world.run(BALANCER)
+    await world.run(BALANCER)
+    assert world.bundles() == []
+
+
+async def test_a_load_balancer_goes_when_everything_is_off_it(world: World) -> None:
+    key = await served(world)
+    world.delete("LoadBalancer", *EDGE)
+    await world.run(BALANCER)
+    assert tuple(BALANCER) in world.api.objects
+    assert key in world.woken
+    await world.run(key)
+    world.node()
+    await world.run(key)
+    assert world.manifest(key) is None
+    await world.run(BALANCER)
+    assert tuple(BALANCER) not in world.api.objects
+    assert world.condition(key, "Ready") == ("False", "LoadBalancerNotFound")
+    assert world.api.objects[tuple(key)]["metadata"]["finalizers"] == []
+
+
+async def test_a_load_balancer_is_not_held_for_ever_by_what_is_left(world: World) -> None:
+    await served(world)
+    world.delete("LoadBalancer", *EDGE)
+    world.clock.advance(151)
+    await world.run(BALANCER)
+    assert tuple(BALANCER) not in world.api.objects
+    assert world.bundles() == []
+
+
+async def test_two_load_balancers_of_one_namespace_do_not_share_bundles(world: World) -> None:
+    key = await served(world)
+    second = ObjectName("edge", "second")
+    world.balancer(second, **copy.deepcopy(world.api.objects[tuple(BALANCER)]["spec"]))
+    other = world.frontend(
+        "other",
+        farms="own",
+        certificates=[{"name": "shop"}],
+        loadBalancerRef={"name": "second", "namespace": "edge"},
+    )
+    await world.run(other)
+    labels = sorted(b["metadata"]["labels"]["certfront.io/load-balancer"] for b in world.bundles())
+    assert labels == ["haproxy", "second"]
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.settle(key)
+    assert len(world.bundles()) == 1
+
+
+async def test_a_spec_that_does_not_parse_is_told_once(world: World) -> None:
+    world.balancer(haproxy={"minNodes": "SECRET-VALUE"})
+    await world.run(BALANCER, 2)
+    assert world.condition(BALANCER, "Stalled") == ("True", "InvalidSpec")
+    assert "SECRET-VALUE" not in str(world.status(BALANCER))
+    assert len([w for w in world.api.writes if w.startswith("status")]) == 1
