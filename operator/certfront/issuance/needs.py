@@ -96,7 +96,7 @@ def need(uid: str, spec_hash: SpecHash, revision: int) -> str:
 def wanted(certificate: Certificate) -> Wanted:
     """What `certificate` asks for. Raises Refused (InvalidName, NoNames)."""
     spec = certificate.spec
-    algorithm = spec.private_key.algorithm or KeyAlgorithm.ECDSA
+    algorithm = spec.private_key.wished_algorithm or KeyAlgorithm.ECDSA
     return Wanted(
         type=spec.type,
         request=_request(certificate),

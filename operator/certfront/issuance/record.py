@@ -5,6 +5,8 @@ A Secret is ours if it is a TLS Secret whose marker names this Certificate (DESI
 
 import base64
 import binascii
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +29,7 @@ REVISION = "certfront.io/revision"
 SPEC_HASH = "certfront.io/spec-hash"
 ISSUED_AT = "certfront.io/issued-at"
 RENEWED_FOR = "certfront.io/renewed-for"
+TEMPLATE = "certfront.io/template"
 ADOPT = "certfront.io/adopt"
 RENEW = "certfront.io/renew"
 
@@ -111,6 +114,7 @@ def body(
             SPEC_HASH: str(spec_hash),
             ISSUED_AT: to_text(issued_at),
             RENEWED_FOR: renewed_for,
+            TEMPLATE: _template_hash(certificate),
         },
     }
     if template.deletion_policy == "Delete":
@@ -137,7 +141,7 @@ def owner_reference(certificate: Certificate) -> dict[str, Any]:
 
 
 def template_applied(certificate: Certificate, secret: Mapping[str, Any]) -> bool:
-    """Whether the Secret carries the template's labels and annotations, and our own label and owner."""
+    """Whether the Secret carries the template, our label and owner, and nothing of an earlier template."""
     metadata = secret["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     template = certificate.spec.secret
@@ -149,6 +153,7 @@ def template_applied(certificate: Certificate, secret: Mapping[str, Any]) -> boo
         labels.get(ROLE_LABEL) == "certificate"
         and template.labels.items() <= labels.items()
         and template.annotations.items() <= annotations.items()
+        and annotations.get(TEMPLATE) == _template_hash(certificate)
         and owned == (template.deletion_policy == "Delete")
     )
 
@@ -158,6 +163,13 @@ def as_adoptable(secret: Mapping[str, Any]) -> dict[str, Any]:
     metadata = secret["metadata"]
     annotations = {**(metadata.get("annotations") or {}), ADOPT: "true"}
     return {**secret, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _template_hash(certificate: Certificate) -> str:
+    """Tells one template from another: what was taken out of it must leave the Secret too."""
+    template = certificate.spec.secret
+    text = json.dumps([template.labels, template.annotations], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def satisfies(record: Record, wanted: Wanted) -> bool:

@@ -21,6 +21,8 @@ from certfront.model.tasks import Action, Task
 from certfront.model.times import from_text, to_text
 from certfront.pki.facts import Facts
 
+NEED_DIGITS = 12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
@@ -181,8 +183,13 @@ def _worst(findings: Findings) -> tuple[str, str]:
             "RenewalFailing",
         )
         return "RenewalFailing", page
-    if findings.uploaded and _warned(findings):
-        message = f"It is {until} and nobody renews it. Put a new pair into its Secret."
+    if _warned(findings):
+        cure = (
+            "Put a new pair into its Secret."
+            if findings.uploaded
+            else "Remove spec.renewal.suspend, or renew it by annotation."
+        )
+        message = f"It is {until} and nobody renews it. {cure}"
         return "ExpiringSoon", _with_page(findings, message, "ExpiringSoon")
     if findings.certificate.spec.renewal.suspend:
         return "Suspended", f"Renewal is suspended by spec.renewal.suspend; {until}."
@@ -245,10 +252,15 @@ def _progressing(findings: Findings) -> Condition | None:
             failure = findings.certificate.status.last_failure
             message = failure.message if failure else ""
             return Condition(type="Progressing", status="True", reason="Retrying", message=message)
-        case Blocked(reason=reason, message=message) if findings.trigger is not None:
+        case Blocked(reason=reason, message=message) if _is_wanted(findings):
             return Condition(type="Progressing", status="True", reason=reason, message=message)
         case _:
             return None
+
+
+def _is_wanted(findings: Findings) -> bool:
+    """Whether there is work that what blocks holds up: something to issue, or a source to take over."""
+    return findings.trigger is not None or findings.uploaded
 
 
 def _installed(installation: Installation) -> Condition:
@@ -283,8 +295,10 @@ def _current_task(findings: Findings, previous: Task | None) -> Task | None:
             return tasks.advance(task, step=step, progress=progress, message=message, now=now)
         case Failed(message=message):
             return tasks.finish(_same_or_new(findings, previous), "error", message=message, now=now)
-        case Blocked(message=message) if findings.trigger is not None:
+        case Blocked(message=message) if _is_wanted(findings):
             return _blocked(_same_or_new(findings, previous), message, now)
+        case Impossible(message=message) if findings.need:
+            return _refused(_same_or_new(findings, previous), message, now)
         case Blocked() | Waiting() | Impossible():
             return previous
 
@@ -306,10 +320,16 @@ def _blocked(task: Task, message: str, now: datetime) -> Task:
     )
 
 
+def _refused(task: Task, message: str, now: datetime) -> Task:
+    if task.status == "error" and task.message == message:
+        return task
+    return tasks.finish(task, "error", message=message, now=now)
+
+
 def _same_or_new(findings: Findings, previous: Task | None) -> Task:
     """The task of this need and attempt: continued where it is the same, else begun."""
-    attempt = findings.certificate.status.failed_attempts + 1
-    task_id = f"{findings.need[:12]}-{attempt}"
+    attempt = failures_before(findings.certificate, findings.need) + 1
+    task_id = f"{findings.need[:NEED_DIGITS]}-{attempt}"
     if previous is not None and previous.id == task_id:
         return previous
     return tasks.begin(task_id, _action(findings), findings.now, attempt=attempt)
@@ -345,11 +365,11 @@ def _last_failure(findings: Findings) -> LastFailure | None:
 def _failed_attempts(findings: Findings) -> int:
     match findings.outcome:
         case Failed():
-            return findings.certificate.status.failed_attempts + 1
+            return failures_before(findings.certificate, findings.need) + 1
         case Done():
             return 0
         case _:
-            return findings.certificate.status.failed_attempts
+            return failures_before(findings.certificate, findings.need)
 
 
 def _next_attempt(findings: Findings, failures: int) -> str:
@@ -400,6 +420,16 @@ def _order(findings: Findings) -> dict[str, Any] | None:
             return findings.certificate.status.order
         case Done() | Failed():
             return None
+
+
+def failures_before(certificate: Certificate, need: str) -> int:
+    """Failures in a row at this need: another one, as after a changed spec, begins anew.
+
+    It never falls within one need, because attempts are numbered by it.
+    """
+    task = certificate.status.task
+    same = task is not None and task.id.startswith(f"{need[:NEED_DIGITS]}-")
+    return certificate.status.failed_attempts if same else 0
 
 
 def backoff_until(certificate: Certificate) -> datetime | None:

@@ -16,6 +16,7 @@ from certfront.pki.issue import Authority
 from certfront.pki.upload import Accepted
 
 DEFAULT_USAGES = ("digital signature", "key encipherment")
+CA_USAGES = ("cert sign", "crl sign")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def check_supported(certificate: Certificate) -> None:
         if used:
             raise Refused(
                 "UnsupportedField",
-                f"{field} is not supported by this version. Remove it or choose another.",
+                f"{field} is not supported by this version. Remove it.",
             )
 
 
@@ -58,10 +59,13 @@ def check_allowed(settings: CAIssuer, wanted: Wanted) -> None:
     request = wanted.request
     if request.is_ca and not settings.allow_ca:
         raise Refused("NotAllowedByIssuer", "The Issuer does not sign CAs: remove spec.isCA.")
-    forbidden = sorted(set(request.usages) - set(settings.allowed_usages) - set(DEFAULT_USAGES))
-    if forbidden and not request.is_ca:
-        message = f"The Issuer does not allow the usages {', '.join(forbidden)}: remove them from spec.usages."
-        raise Refused("NotAllowedByIssuer", message)
+    allowed = {*settings.allowed_usages, *DEFAULT_USAGES, *(CA_USAGES if request.is_ca else ())}
+    forbidden = ", ".join(sorted(set(request.usages) - allowed))
+    if forbidden:
+        raise Refused(
+            "NotAllowedByIssuer",
+            f"The Issuer does not allow the usages {forbidden}: remove them from spec.usages.",
+        )
     if settings.max_duration and request.duration > parse_duration(settings.max_duration):
         message = f"The Issuer signs for {settings.max_duration} at most: lower spec.duration."
         raise Refused("NotAllowedByIssuer", message)

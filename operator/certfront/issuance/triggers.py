@@ -4,7 +4,7 @@ Each check reads one closed value and is shared by the decision and by what the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -83,8 +83,12 @@ class Trigger:
 
 
 def first_trigger(observed: Observed) -> Trigger | None:
-    """The first reason that holds, or None: the Secret is as it should be."""
-    return next(filter(None, (check(observed) for check in CHECKS)), None)
+    """The first reason that holds, or None: the Secret is as it should be.
+
+    A request by annotation that was not tried yet overrules a back-off, whatever the reason is.
+    """
+    found = next(filter(None, (check(observed) for check in CHECKS)), None)
+    return replace(found, urgent=True) if found is not None and _asked_now(observed) else found
 
 
 def spec_current(observed: Observed) -> bool:
@@ -148,9 +152,13 @@ def _reissue_requested(observed: Observed) -> Trigger | None:
 def _renew_requested(observed: Observed) -> Trigger | None:
     if observed.uploaded or not observed.renew_request:
         return None
-    first_try = observed.renew_request != observed.certificate.status.handled_renew
     message = "the annotation certfront.io/renew asks for it"
-    return Trigger(reason="RenewRequested", message=message, urgent=first_try)
+    return Trigger(reason="RenewRequested", message=message)
+
+
+def _asked_now(observed: Observed) -> bool:
+    asked = observed.renew_request
+    return bool(asked) and asked != observed.certificate.status.handled_renew
 
 
 def _expired(observed: Observed) -> Trigger | None:
