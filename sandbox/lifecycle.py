@@ -99,6 +99,8 @@ def start(name: str, target: str, tell: Tell = quiet) -> State:
     current = state.load(name)
     if _NODE.match(target) and target not in {node.name for node in current.nodes}:
         return add_node(current, target, tell)
+    if operator.is_operator(target) and target not in {each.name for each in current.services}:
+        current = _describe_operator(current, target)
     for service in _services(current, target):
         with _lock(current, service.name):
             _start_and_wait(current, service, tell)
@@ -248,10 +250,18 @@ def _services(current: State, target: str) -> list[Service]:
     return [current.service(target)]
 
 
+def _describe_operator(current: State, name: str) -> State:
+    """Describe a further replica: the same settings, other addresses."""
+    with _lock(current, "state"):
+        described = operator.prepare(state.load(current.name), None, name)
+        state.save(described)
+    return described
+
+
 def _ours(current: State) -> Iterator[str]:
     for node in current.nodes:
         yield node.agent
-    yield operator.NAME
+    yield from (each.name for each in current.services if operator.is_operator(each.name))
 
 
 def _spawn(current: State, name: str, tell: Tell) -> processes.Handle:

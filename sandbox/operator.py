@@ -1,5 +1,6 @@
 """The operator as a process of the sandbox, with a settings file like the one a chart renders."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -15,9 +16,15 @@ from sandbox.state import HttpReady, OperatorFiles, Service, State
 NAME = "operator"
 """The name of the operator's process."""
 
+REPLICA = re.compile(rf"{NAME}(-[2-9])?")
 
-def prepare(state: State, overrides: Path | None) -> State:
-    """Write the settings, those of the YAML file `overrides` first, and describe the process."""
+
+def prepare(state: State, overrides: Path | None, name: str = NAME) -> State:
+    """Write the settings, those of the YAML file `overrides` first, and describe the process.
+
+    Further replicas (`operator-2` and so on) have addresses of their own and the first one's
+    settings otherwise.
+    """
     kubeconfigs = state.kubeconfigs
     if kubeconfigs is None or not kubeconfigs.operator:
         raise StartError("the operator needs its service account, which deploy/ makes")
@@ -34,7 +41,7 @@ def prepare(state: State, overrides: Path | None) -> State:
         "solverAddress": solver,
         **_overrides(overrides),
     }
-    path = state.root / "operator.yaml"
+    path = state.root / f"{name}.yaml"
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     operator = OperatorFiles(
         config=str(path),
@@ -43,14 +50,22 @@ def prepare(state: State, overrides: Path | None) -> State:
         solver_address=str(settings["solverAddress"]),
     )
     service = Service(
-        name=NAME,
+        name=name,
         argv=environment.certfront("operator", "--config", str(path)),
         environment={**environment.python(), "KUBECONFIG": kubeconfigs.operator},
-        log=str(state.root / "logs" / "operator.log"),
+        log=str(state.root / "logs" / f"{name}.log"),
         ready=HttpReady(url=f"http://{operator.health_address}/readyz"),
         stop_seconds=30.0,
     )
-    return msgspec.structs.replace(state.with_services(service), operator=operator)
+    described = state.with_services(service)
+    if name != NAME:
+        return described
+    return msgspec.structs.replace(described, operator=operator)
+
+
+def is_operator(name: str) -> bool:
+    """Whether a process of that name is the operator or a further replica of it."""
+    return REPLICA.fullmatch(name) is not None
 
 
 def _overrides(path: Path | None) -> dict[str, object]:
