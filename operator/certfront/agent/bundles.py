@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives import hashes
 
@@ -29,17 +30,18 @@ _LARGEST_PART: Final = 256 * 1024
 _END: Final = b"PRIVATE KEY-----\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Bundle:
     """A pair in HAProxy's form: key, leaf, chain. `digest` is of `pem`; fingerprints are upper-case hex.
 
-    `sha1` is the one that HAProxy shows, `sha256` the one of a handshake.
+    `sha1` and `serial` are what HAProxy shows, `sha256` is of a handshake.
     """
 
     pem: bytes = field(repr=False)
     digest: str
     key_type: KeyAlgorithm
     sha1: str
+    serial: str
     sha256: str
     not_before: datetime
     not_after: datetime
@@ -48,6 +50,10 @@ class Bundle:
     def fits_command(self) -> bool:
         """Whether it is small enough for the runtime API; a larger one goes by disk and reload."""
         return len(self.pem) + 600 < LARGEST_COMMAND
+
+    def is_shown_as(self, identity: str) -> bool:
+        """Whether that is what `Runtime.identities` says of it. Of Ed25519 it knows the serial only."""
+        return identity in {self.sha1, f"serial {self.serial}"}
 
 
 def from_secret(data: Mapping[str, Any]) -> Bundle:
@@ -78,7 +84,19 @@ def refused_for_dates(bundle: Bundle, now: datetime) -> InvalidHandover | None:
     return None
 
 
+# The same pair comes from the disk at a start, then from the list: its checks take milliseconds.
+_checked: WeakValueDictionary[bytes, Bundle] = WeakValueDictionary()
+
+
 def _bundle(tls_crt: bytes, tls_key: bytes) -> Bundle:
+    content = hashlib.sha256(b"%d:%b%b" % (len(tls_crt), tls_crt, tls_key)).digest()
+    known = _checked.get(content)
+    if known is None:
+        known = _checked[content] = _parse(tls_crt, tls_key)
+    return known
+
+
+def _parse(tls_crt: bytes, tls_key: bytes) -> Bundle:
     try:
         pair = parse_pair(tls_crt, tls_key)
         pem = bundle_pem(pair)
@@ -92,10 +110,15 @@ def _bundle(tls_crt: bytes, tls_key: bytes) -> Bundle:
         digest=hashlib.sha256(pem).hexdigest(),
         key_type=key_type,
         sha1=leaf.fingerprint(hashes.SHA1()).hex().upper(),  # noqa: S303 - what HAProxy shows
+        serial=_even(f"{leaf.serial_number:X}"),
         sha256=leaf.fingerprint(hashes.SHA256()).hex().upper(),
         not_before=leaf.not_valid_before_utc,
         not_after=leaf.not_valid_after_utc,
     )
+
+
+def _even(digits: str) -> str:
+    return digits if len(digits) % 2 == 0 else f"0{digits}"
 
 
 def _try_to_load(pem: bytes) -> None:

@@ -14,7 +14,7 @@ __all__ = ["Memory", "observe"]
 class Memory:
     """One worker's memory, kept up to date by whoever changes it.
 
-    `certificates` has the SHA-1 of each leaf by path, empty for a certificate without content.
+    `certificates` has the identity of each leaf by path, empty for a certificate without content.
     """
 
     worker: int
@@ -26,7 +26,7 @@ class Memory:
 async def observe(runtime: Runtime, worker: int, map_files: Iterable[str]) -> Memory:
     """Read everything; open transactions are aborted. Raises NoAnswer."""
     names = await runtime.abort_transactions()
-    fingerprints = await runtime.fingerprints(sorted(names))
+    identities = await runtime.identities(sorted(names))
     lists = {file: await runtime.list_lines(file) for file in sorted(await runtime.lists())}
     maps: dict[str, dict[str, str]] = {}
     for file in map_files:
@@ -37,7 +37,7 @@ async def observe(runtime: Runtime, worker: int, map_files: Iterable[str]) -> Me
             continue
     return Memory(
         worker=worker,
-        certificates={name: fingerprints.get(name, "") for name in names},
+        certificates={name: identities.get(name, "") for name in names},
         lists=lists,
         maps=maps,
     )

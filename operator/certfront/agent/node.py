@@ -30,6 +30,8 @@ _log: Final = logging.getLogger(__name__)
 ClientFactory = Callable[[], Awaitable[AbstractAsyncContextManager[ApiClient]]]
 
 _AUDIT_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 2.0
+_GATHERING_SECONDS: Final = 0.03
 # Ten thousand certificates by disk and reload take well below this.
 _LONGEST_PASS_SECONDS: Final = 300.0
 _AFTER_AN_ERROR: Final = 5.0
@@ -104,11 +106,21 @@ class Agent:
                 audited_at = self._clock.monotonic()
             seconds = await self._pass(lease)
             self._progress_at = self._clock.monotonic()
+            await self._rest(min(seconds, _AUDIT_SECONDS))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for a change, for so long at most, or until HAProxy is another one or gone."""
+        until = self._clock.monotonic() + seconds
+        while (remaining := until - self._clock.monotonic()) > 0:
             try:
-                async with asyncio.timeout(min(seconds, _AUDIT_SECONDS)):
+                async with asyncio.timeout(min(remaining, _LOOK_SECONDS)):
                     await self._changed.wait()
+                # A bundle and the manifest that names it are written together: one pass for both.
+                await asyncio.sleep(_GATHERING_SECONDS)
+                return
             except TimeoutError:
-                continue
+                if not await self._node.is_as_left():
+                    return
 
     async def _pass(self, lease: HeartbeatLease) -> float:
         """Converge once and report; the seconds until the next pass is due by itself."""
@@ -121,7 +133,9 @@ class Agent:
         if outcome != self._outcome:
             _log_outcome(self._outcome, outcome)
         self._outcome = outcome
-        report(lease, outcome)
+        # A report costs the next one a second: while more has come, the next pass will tell.
+        if not self._changed.is_set():
+            report(lease, outcome)
         if outcome.look_again is None:
             return _AUDIT_SECONDS
         return max(0.1, (outcome.look_again - self._clock.now()).total_seconds())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,8 +114,12 @@ class Runtime:
             await self._ask(f"abort ssl cert {_word(path)}")
         return names
 
-    async def fingerprints(self, paths: Iterable[str]) -> dict[str, str]:
-        """SHA-1 of the leaf (upper-case hex) by path; absent and empty certificates are left out."""
+    async def identities(self, paths: Iterable[str]) -> dict[str, str]:
+        """What each certificate in memory shows of itself, by path.
+
+        SHA-1 of the leaf in upper-case hex; `serial <hex>` where HAProxy shows no more (it stops at
+        the algorithm of an Ed25519 key). Absent and empty certificates are left out.
+        """
         found: dict[str, str] = {}
         for command in _batches([f"show ssl cert {_word(path)}" for path in paths]):
             current = ""
@@ -123,12 +127,16 @@ class Runtime:
                 name, _, value = line.partition(": ")
                 if name == "Filename":
                     current = value.strip()
+                elif name == "Serial" and current:
+                    found[current] = f"serial {value.strip().upper()}"
                 elif name == "SHA1 FingerPrint" and current:
                     found[current] = value.strip().upper()
         return found
 
-    async def install(self, path: str, pem: bytes, *, fingerprint: str, known: bool) -> None:
-        """Make `path` hold the pair; `fingerprint` is the SHA-1 that it must have afterwards.
+    async def install(
+        self, path: str, pem: bytes, *, is_ours: Callable[[str], bool], known: bool
+    ) -> None:
+        """Make `path` hold the pair; `is_ours` judges the identity that it has afterwards.
 
         `known` says whether the certificate is in memory already.
         """
@@ -141,7 +149,7 @@ class Runtime:
         if "Success!" not in answer:
             await self._ask(f"abort ssl cert {_word(path)}")
             raise _refused("commit", answer)
-        if (await self.fingerprints([path])).get(path) != fingerprint:
+        if not is_ours((await self.identities([path])).get(path, "")):
             raise Refused("commit: another certificate than ours is in memory")
 
     async def delete_certificate(self, path: str) -> None:

@@ -1,0 +1,216 @@
+"""A target becomes what HAProxy serves: at run time where that is safe, else by a reload.
+
+Files come first, then memory; additions, then removals, so no name is ever without its
+certificate. Used by `reconcile`; `runtime` and `master` are the sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from certfront.agent.filing import Files, Target
+from certfront.agent.master import Master
+from certfront.agent.memory import Memory, observe
+from certfront.agent.proving import Prover
+from certfront.agent.runtime import LARGEST_COMMAND, Locked, NoAnswer, Refused, Runtime
+from certfront.loadbalancers.haproxy.configuration import Layout
+from certfront.loadbalancers.haproxy.watermark import Failed
+from certfront.model.clock import Clock
+
+__all__ = ["Applier", "BundlesRefused"]
+
+_log: Final = logging.getLogger(__name__)
+
+# So many changes take longer one by one than a reload does.
+_MOST_CHANGES_AT_RUNTIME: Final = 2000
+_NEW_WORKER_SECONDS: Final = 30.0
+
+
+class BundlesRefused(Exception):  # noqa: N818 -- what happened
+    """HAProxy did not take these bundles; their files are as before."""
+
+    def __init__(self, failed: Iterable[Failed]) -> None:
+        self.failed = tuple(failed)
+        super().__init__("bundles refused")
+
+
+class Applier:
+    """Brings one HAProxy to targets, one after another."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        files: Files,
+        runtime: Runtime,
+        master: Master,
+        prover: Prover,
+        clock: Clock,
+    ) -> None:
+        self._layout = layout
+        self._files = files
+        self._runtime = runtime
+        self._master = master
+        self._prover = prover
+        self._clock = clock
+        self._memory: Memory | None = None
+
+    @property
+    def worker(self) -> int | None:
+        """The pid of the worker whose memory is known."""
+        return self._memory.worker if self._memory is not None else None
+
+    def forget(self) -> None:
+        """Observe everything anew at the next target."""
+        self._memory = None
+
+    async def apply(self, target: Target) -> None:
+        """Make disk and memory what the target says; does nothing where they are.
+
+        Raises NoAnswer if HAProxy is down, ReloadRefused if it does not take the configuration, and
+        BundlesRefused if it does not take a pair at run time (its file is as before then).
+        """
+        worker = await self._runtime.info()
+        if self._memory is not None and self._memory.worker != worker.pid:
+            # It was restarted by its supervisor: nothing counts any more.
+            self._prover.forget()
+            self._memory = None
+        if self._memory is None:
+            self._memory = await observe(self._runtime, worker.pid, self._map_paths(target))
+        if worker.description != target.rendered.digest or not self._fits_runtime(target):
+            await self._by_reload(target)
+        try:
+            await self._at_runtime(target)
+        except Refused as refused:
+            _log.warning("a run-time change was refused, reloading: %s", refused)
+            await self._by_reload(target)
+            await self._after_reload(target)
+
+    async def _after_reload(self, target: Target) -> None:
+        try:
+            await self._at_runtime(target)
+        except Refused as refused:
+            raise NoAnswer(f"HAProxy refuses run-time changes: {refused}") from None
+
+    async def _by_reload(self, target: Target) -> None:
+        self._memory = None
+        await asyncio.to_thread(self._files.write, target)
+        pid = await self._master.reload()
+        deadline = self._clock.monotonic() + _NEW_WORKER_SECONDS
+        while (await self._answering()) != pid:
+            if self._clock.monotonic() > deadline:
+                raise NoAnswer("the new worker does not answer")
+            await asyncio.sleep(0.02)
+        _log.info("HAProxy was reloaded; the worker is %d", pid)
+        self._memory = await observe(self._runtime, pid, self._map_paths(target))
+        self._prover.new_worker()
+
+    async def _answering(self) -> int | None:
+        try:
+            return (await self._runtime.info()).pid
+        except NoAnswer:
+            return None
+
+    def _fits_runtime(self, target: Target) -> bool:
+        """Whether memory can be brought to the target by commands that are safe in every version."""
+        memory = self._memory
+        assert memory is not None  # noqa: S101 - observed by the caller
+        stale = [
+            bundle
+            for name, bundle in target.bundles.items()
+            if name in target.rendered.bundles
+            and not bundle.is_shown_as(memory.certificates.get(self._layout.pem(name), ""))
+        ]
+        lists_there = all(
+            self._layout.path(one) in memory.lists for one in target.rendered.crt_lists
+        )
+        maps_there = all(self._layout.path(one) in memory.maps for one in target.rendered.maps)
+        lines_fit = all(
+            len(line) < LARGEST_COMMAND - 500
+            for lines in target.rendered.list_texts.values()
+            for line in lines
+        )
+        return (
+            lists_there
+            and maps_there
+            and lines_fit
+            and len(stale) <= _MOST_CHANGES_AT_RUNTIME
+            and all(bundle.fits_command for bundle in stale)
+        )
+
+    async def _at_runtime(self, target: Target) -> None:
+        """Files, then memory; additions, then removals. Does nothing where all is right."""
+        await self._install_bundles(target)
+        await asyncio.to_thread(self._files.write, target)
+        for file in target.rendered.crt_lists:
+            await self._adjust_list(file, target)
+        for file, entries in target.rendered.maps.items():
+            await self._adjust_map(file, entries)
+        await self._remove_surplus(target)
+        await asyncio.to_thread(self._files.clean_up, target)
+
+    async def _install_bundles(self, target: Target) -> None:
+        assert self._memory is not None  # noqa: S101 - observed by the caller
+        before = dict(self._files.bundles)
+        await asyncio.to_thread(self._files.write_bundles, target)
+        refused = []
+        for name in sorted(target.rendered.bundles):
+            bundle, path = target.bundles[name], self._layout.pem(name)
+            if bundle.is_shown_as(self._memory.certificates.get(path, "")):
+                continue
+            try:
+                await self._runtime.install(
+                    path,
+                    bundle.pem,
+                    is_ours=bundle.is_shown_as,
+                    known=path in self._memory.certificates,
+                )
+                self._memory.certificates[path] = bundle.sha1
+            except Locked:
+                raise
+            except Refused as error:
+                await asyncio.to_thread(self._files.restore_bundle, name, before.get(name))
+                self._memory.certificates.setdefault(path, "")
+                refused.append(Failed(secret=name, reason="RefusedByHAProxy", message=str(error)))
+        if refused:
+            raise BundlesRefused(refused)
+
+    async def _adjust_list(self, file: str, target: Target) -> None:
+        assert self._memory is not None  # noqa: S101 - observed by the caller
+        path = self._layout.path(file)
+        wanted = target.rendered.list_texts[file]
+        present = [line.text for line in self._memory.lists.get(path, ())]
+        if present == list(wanted):
+            return
+        missing = [line for line in wanted if line not in present]
+        for text in missing:
+            await self._runtime.add_line(path, text)
+        kept: set[str] = set()
+        for line in await self._runtime.list_lines(path):
+            if line.text in wanted and line.text not in kept:
+                kept.add(line.text)
+            else:
+                await self._runtime.delete_line(path, line)
+        self._memory.lists[path] = await self._runtime.list_lines(path)
+        if sorted(one.text for one in self._memory.lists[path]) != sorted(wanted):
+            raise NoAnswer("a crt-list in memory has other lines than ours")
+
+    async def _adjust_map(self, file: str, entries: Mapping[str, str]) -> None:
+        assert self._memory is not None  # noqa: S101 - observed by the caller
+        path = self._layout.path(file)
+        if self._memory.maps.get(path) != dict(entries):
+            await self._runtime.replace_map(path, entries)
+            self._memory.maps[path] = dict(entries)
+
+    async def _remove_surplus(self, target: Target) -> None:
+        """Take certificates that no line names out of memory; their files go afterwards."""
+        assert self._memory is not None  # noqa: S101 - observed by the caller
+        wanted = {self._layout.pem(name) for name in target.rendered.bundles}
+        for path in [one for one in self._memory.certificates if one not in wanted]:
+            await self._runtime.delete_certificate(path)
+            del self._memory.certificates[path]
+
+    def _map_paths(self, target: Target) -> tuple[str, ...]:
+        return tuple(self._layout.path(file) for file in target.rendered.maps)
