@@ -12,6 +12,8 @@ from certfront.agent.options import AgentOptions, parse_port_map
 from certfront.config import InvalidSettings, read_settings
 from certfront.kube.client import ApiClient
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 -- a load balancer listens to everyone
+
 
 @click.group()
 @click.version_option(__version__)
@@ -56,8 +58,10 @@ def _port_map(_context: click.Context, _parameter: click.Parameter, text: str) -
     type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
     help="Where haproxy.cfg, certificates and sockets are; shared with HAProxy.",
 )
-@click.option("--bind-address", default="0.0.0.0", help="The address listeners bind.")
-@click.option("--port-map", default="", callback=_port_map, help="Ports to bind instead: 443=8443,80=8080.")
+@click.option("--bind-address", default=ANY_ADDRESS, help="The address listeners bind.")
+@click.option(
+    "--port-map", default="", callback=_port_map, help="Ports to bind instead: 443=8443,80=8080."
+)
 @click.option("--master-socket", type=click.Path(path_type=Path), help="HAProxy's -S socket.")
 @click.option("--health-address", default="", help="host:port of /healthz and /readyz.")
 @click.option("--haproxy", default="haproxy", help="The program that checks configurations.")

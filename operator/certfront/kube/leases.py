@@ -225,6 +225,8 @@ class HeartbeatLease:
         self._identity = identity
         self._labels = dict(labels or {})
         self._duration = duration
+        # A call that hangs must leave time for another before others think the node is down.
+        self._call_timeout = duration / 3
         self._interval = interval
         self._spacing = spacing
         self._annotations: dict[str, str] = {}
@@ -278,7 +280,7 @@ class HeartbeatLease:
                 await self._find()
             assert self._lease is not None  # noqa: S101 - _find sets it or raises
             self._lease = await self._client.update(
-                LEASES, self._body(self._lease), timeout=self._interval
+                LEASES, self._body(self._lease), timeout=self._call_timeout
             )
             self._written_at = started
         except ApiError as error:
@@ -290,16 +292,16 @@ class HeartbeatLease:
     async def _find(self) -> None:
         try:
             self._lease = await self._client.get(
-                LEASES, self._namespace, self._name, timeout=self._interval
+                LEASES, self._namespace, self._name, timeout=self._call_timeout
             )
         except NotFound:
             try:
                 self._lease = await self._client.create(
-                    LEASES, self._body({"metadata": {}, "spec": {}}), timeout=self._interval
+                    LEASES, self._body({"metadata": {}, "spec": {}}), timeout=self._call_timeout
                 )
             except AlreadyExists:
                 self._lease = await self._client.get(
-                    LEASES, self._namespace, self._name, timeout=self._interval
+                    LEASES, self._namespace, self._name, timeout=self._call_timeout
                 )
 
     def _body(self, lease: Object) -> Object:

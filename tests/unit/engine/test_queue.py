@@ -91,6 +91,20 @@ async def test_of_several_times_the_earliest_holds(queue: WorkQueue, clock: Froz
     assert queue.depth() == 0
 
 
+async def test_a_replaced_time_does_not_call_a_later_one_early(
+    queue: WorkQueue, clock: FrozenClock
+) -> None:
+    queue.add_after(key("a"), 60)
+    queue.add_after(key("a"), 5)
+    clock.advance(5)
+    queue.promote_due()
+    assert await drain(queue) == ["a"]
+    queue.add_after(key("a"), 100)
+    clock.advance(60)
+    queue.promote_due()
+    assert (queue.depth(), queue.delayed()) == (0, 1)
+
+
 async def test_back_off_doubles_to_a_limit_and_is_forgotten(
     queue: WorkQueue, clock: FrozenClock
 ) -> None:

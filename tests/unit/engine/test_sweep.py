@@ -30,7 +30,8 @@ class Cluster:
         self.revision = 0
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.reads: list[str] = []
-        self.on_read: Callable[[], None] = lambda: None
+        self.before_read: Callable[[], None] = lambda: None
+        self.after_read: Callable[[], None] = lambda: None
         self.broken: Exception | None = None
 
     def put(self, name: str, *, uid: str = "u1", **spec: Any) -> dict[str, Any]:
@@ -61,8 +62,10 @@ class Cluster:
         self.reads.append(name)
         if self.broken is not None:
             raise self.broken
-        self.on_read()
-        return copy.deepcopy(self.objects.get((namespace, name)))
+        self.before_read()
+        answer = copy.deepcopy(self.objects.get((namespace, name)))
+        self.after_read()
+        return answer
 
 
 class Setting:
@@ -109,7 +112,7 @@ async def test_an_empty_cluster_is_covered_at_once(setting: Setting) -> None:
 async def test_an_object_deleted_before_the_watch_began_does_not_hold_the_gate() -> None:
     setting = Setting(patience=0.01)
     setting.cluster.put("a")
-    setting.cluster.on_read = lambda: setting.cluster.objects.clear()
+    setting.cluster.before_read = lambda: setting.cluster.objects.clear()
     await setting.sweep.cover()
     assert setting.cluster.reads == ["a"]
     assert setting.store.count(KIND) == 0
@@ -206,7 +209,7 @@ async def test_the_watch_wins_over_a_live_read_that_was_slower(setting: Setting)
         newest.update(setting.cluster.put("a", text="newest"))
         setting.watch_says(dict(newest))
 
-    setting.cluster.on_read = meanwhile
+    setting.cluster.after_read = meanwhile
     assert await setting.sweep.sweep() == SweepReport(missed=0, ghosts=0)
     assert setting.store.get(KIND, "shop", "a") == newest
 
@@ -262,7 +265,7 @@ async def test_an_error_of_one_live_read_is_the_sweeps_error(setting: Setting) -
     def broken() -> None:
         raise ConnectionError("away")
 
-    setting.cluster.on_read = broken
+    setting.cluster.before_read = broken
     with pytest.raises(ConnectionError):
         await setting.sweep.sweep()
     assert setting.store.find(Key(KIND, "shop", "a")) is None

@@ -270,6 +270,18 @@ async def test_reports_between_two_writes_are_written_together(
         assert server.revision == revision, "an unchanged report was written"
 
 
+async def test_a_report_waits_until_the_last_write_is_long_enough_ago(
+    server: ApiServer, client: ApiClient
+) -> None:
+    lease = heartbeat(client, FrozenClock(), interval=0.0, spacing=3600.0)
+    async with beating(lease):
+        await until(lambda: lease.written_at is not None)
+        lease.report({"a": "1"})
+        for _ in range(5):
+            await client.get(LEASES, "edge", "haproxy.node-1")
+        assert [asked.method for asked in server.asked].count("PUT") == 1
+
+
 async def test_a_report_comes_before_the_next_heartbeat(
     server: ApiServer, client: ApiClient
 ) -> None:
