@@ -43,7 +43,7 @@ lint: venv
 
 bench: venv
 	@$(bin)/python -m sandbox build
-	@$(bin)/python -m benchmarks $(ARGS)
+	@$(bin)/python -m benchmarks $(if $(N),-n $(N)) $(ARGS)
 
 build: venv
 	@$(bin)/python -m hatchling build

@@ -18,7 +18,8 @@ from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -97,6 +98,9 @@ class ApiClient:
     ) -> None:
         # Every call in flight and some watches have a connection each.
         configuration.connection_pool_maxsize = in_flight + 64
+        # aiohttp would look at the environment and at ~/.netrc in a thread for every request.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
         self._configuration = configuration
         self._rest = RESTClientObject(configuration)
         self._clock = clock if clock is not None else SystemClock()
@@ -628,6 +632,14 @@ async def _events(
 
 def _no_answer(message: str) -> Unreachable:
     return Unreachable(0, "Unreachable", message)
+
+
+def _proxy_for(host: str) -> str | None:
+    """The proxy that the environment names for the API server, as it is at the start."""
+    address = urlsplit(host)
+    if not address.hostname or proxy_bypass(address.hostname):
+        return None
+    return getproxies().get(address.scheme)
 
 
 def _typed(resource: Resource, body: Mapping[str, Any]) -> Object:
