@@ -8,7 +8,8 @@ _SECRET = re.compile(
     r"|(?<=Bearer )\S+",
     re.DOTALL,
 )
-_QUIET = ("kubernetes", "acme", "urllib3", "aiohttp.access", "kopf", "asyncio")
+# Some of these log payloads and parts of keys at DEBUG: a verbose process does not switch that on.
+_QUIET = ("kubernetes", "acme", "josepy", "urllib3", "aiohttp.access", "kopf", "asyncio")
 
 
 class Redaction(logging.Filter):

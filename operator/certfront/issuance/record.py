@@ -18,7 +18,7 @@ from certfront.model.meta import API_VERSION
 from certfront.model.times import from_text, to_text
 from certfront.pki import keys
 from certfront.pki.facts import Facts, read
-from certfront.pki.names import normalise_dns
+from certfront.pki.names import covered_by, normalise_dns
 from certfront.pki.pair import InvalidPair, KeyPair, parse_pair
 
 TLS_TYPE = "kubernetes.io/tls"
@@ -183,6 +183,14 @@ def satisfies(record: Record, wanted: Wanted) -> bool:
         and facts.is_ca == wanted.request.is_ca
         and keys.algorithm_of(key) == wanted.key.algorithm
         and wanted.key.size in (0, keys.size_of(key))
+    )
+
+
+def covers(record: Record, wanted: Wanted) -> bool:
+    """Whether the stored certificate is valid for every name that is asked for, and maybe for more."""
+    facts = record.facts
+    return facts is not None and all(
+        covered_by(map(_spelled, facts.domains), name) for name in wanted.names
     )
 
 

@@ -96,8 +96,10 @@ def spec_current(observed: Observed) -> bool:
     held = observed.record
     if held.pair is None:
         return False
-    if observed.uploaded or held.spec_hash is None:
-        return observed.uploaded or records.satisfies(held, observed.wanted)
+    if observed.uploaded:
+        return records.covers(held, observed.wanted)
+    if held.spec_hash is None:
+        return records.satisfies(held, observed.wanted)
     return held.spec_hash.spec == observed.wanted.hash
 
 

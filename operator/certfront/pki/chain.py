@@ -89,7 +89,7 @@ def verify_issued(
     requested: Iterable[str],
     now: datetime,
     *,
-    encoding: KeyEncoding = KeyEncoding.PKCS8,
+    encoding: KeyEncoding,
 ) -> KeyPair:
     """Check a chain that an authority returned for our request; raises `IssuedMismatch`.
 

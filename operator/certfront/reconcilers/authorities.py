@@ -1,6 +1,5 @@
 """Issuers as certificates see them: who may use one, and the key pair of a private CA."""
 
-from certfront.issuance.outcomes import Blocked
 from certfront.issuance.record import decoded
 from certfront.kube.resources import ISSUERS, SECRETS
 from certfront.model import grants
@@ -98,8 +97,3 @@ async def authority_of(context: Context, issuer: Issuer) -> tuple[Authority, boo
         )
     watched = context.store.get("Secret", namespace, name) is not None
     return load_authority(certificate, key, decoded(secret, "ca.crt")), watched
-
-
-def blocked(error: Waiting) -> Blocked:
-    """The outcome that a wait comes to."""
-    return Blocked(reason=error.reason, message=error.message)

@@ -3,10 +3,11 @@
 A self-signed or CA certificate costs two writes: the Secret, then the status that mirrors it.
 """
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 from certfront.engine.executors import run_blocking
 from certfront.engine.keys import Key
@@ -32,6 +33,7 @@ from certfront.reconcilers import secrets, sources, statuses, transitions
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.installations import installation_of
 
+_log: Final = logging.getLogger(__name__)
 RSA_DEADLINE_SECONDS = 60.0
 ACCOUNT_RETRY = timedelta(minutes=1)
 
@@ -154,6 +156,7 @@ class CertificateReconciler:
         if view.certificate.spec.type == "ACME" and not view.live:
             # What is in the store is a hint: an order is justified by a live read alone.
             return await self._act(await self._observe(view.certificate, live=True))
+        _log.info("%s: %s", view.certificate.metadata.object_name, decision.message)
         carried = await self._carried_over(view, decision)
         if carried is not None:
             return Done(issued=False), carried
@@ -217,7 +220,7 @@ class CertificateReconciler:
         algorithm, size = wanted.key.algorithm, wanted.key.size or None
         if algorithm is not KeyAlgorithm.RSA:
             return keys.generate(algorithm, size)
-        make: Callable[[], keys.PrivateKey] = lambda: keys.generate(algorithm, size)  # noqa: E731
+        make = partial(keys.generate, algorithm, size)
         return await run_blocking(self._context.executor, make, RSA_DEADLINE_SECONDS)
 
     async def _store(self, view: View, pair: KeyPair) -> tuple[Outcome, View]:
@@ -355,7 +358,7 @@ class CertificateReconciler:
 
     async def _report_unreadable(self, obj: Object, error: InvalidObject) -> Result:
         """The stored object does not fit this version's schema: said in status, nothing is done."""
-        minimal = parse(Certificate, {"metadata": _metadata(obj), "spec": {"type": "SelfSigned"}})
+        minimal = parse(Certificate, {"metadata": obj["metadata"], "spec": {"type": "SelfSigned"}})
         view = View(
             certificate=minimal,
             secret=None,
@@ -494,7 +497,3 @@ def _conflict(view: View) -> str:
 
 def _is_local(spec: CertificateSpec) -> bool:
     return spec.type in ("SelfSigned", "CA", "Uploaded")
-
-
-def _metadata(obj: Object) -> Object:
-    return {key: value for key, value in obj["metadata"].items() if key != "managedFields"}

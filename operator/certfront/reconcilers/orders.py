@@ -25,7 +25,7 @@ from certfront.kube.resources import SECRETS
 from certfront.loadbalancers import acceptance, challenges
 from certfront.loadbalancers.challenges import ChallengeRoute, NoRouteForChallenge, Route
 from certfront.loadbalancers.haproxy import handover
-from certfront.loadbalancers.haproxy.watermark import node_lease, served
+from certfront.loadbalancers.haproxy.watermark import served
 from certfront.model.certificate import Certificate
 from certfront.model.frontend import Frontend
 from certfront.model.issuer import Issuer
@@ -37,7 +37,8 @@ from certfront.pki.pair import KeyPair
 from certfront.reconcilers import certificates, secrets
 from certfront.reconcilers.accounts import KEY, Account, Accounts
 from certfront.reconcilers.context import Context
-from certfront.reconcilers.stores import CERTIFICATE, ISSUER, LEASE, LOADBALANCER, SECRET
+from certfront.reconcilers.frontends.observation import nodes_of
+from certfront.reconcilers.stores import CERTIFICATE, ISSUER, LOADBALANCER, SECRET
 
 V = TypeVar("V", bound=Value)
 
@@ -149,6 +150,7 @@ class OrderReconciler:
                 keys.from_pem(obtained.key_pem),
                 view.wanted.names,
                 self._context.clock.now(),
+                encoding=view.wanted.key.encoding,
             )
         except chain.IssuedMismatch as error:
             message = f"The CA issued something else than was ordered: {error}"
@@ -254,13 +256,8 @@ class _Ports:
         balancer = self._context.store.get(LOADBALANCER, where.namespace, where.name)
         if secret is None or balancer is None or _attempt_of(secret) != attempt.id:
             return Presentation.ABSENT
-        leases = [
-            found
-            for lease in self._context.store.items(LEASE, where.namespace)
-            if (found := node_lease(where.name, lease)) is not None
-        ]
         verdict = served(
-            leases,
+            nodes_of(self._context, where),
             resource_version=secret["metadata"]["resourceVersion"],
             secrets=(name,),
             min_nodes=1,
@@ -335,7 +332,7 @@ def _translated(outcome: drivers.Outcome, view: "certificates.View") -> Outcome:
     order = view.certificate.status.order
     match outcome:
         case drivers.Continue(attempt=attempt, step=step, message=message, wait_seconds=seconds):
-            kept = _plain(attempt) if attempt is not None else order
+            kept = plain(attempt) if attempt is not None else order
             after = timedelta(seconds=seconds)
             if step == "NoRouteForChallenge":
                 return Blocked(reason=step, message=message, after=after, order=kept)
@@ -399,10 +396,6 @@ def _attempt(order: dict[str, object] | None) -> Attempt | None:
         return parse(Attempt, order)
     except InvalidObject:
         return None
-
-
-def _plain(attempt: Attempt) -> dict[str, object]:
-    return plain(attempt)
 
 
 def _attempt_of(secret: Object) -> str:

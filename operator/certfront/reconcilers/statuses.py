@@ -1,6 +1,5 @@
 """The one way to write a status: compare, compare-and-set, and learn the answer."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from certfront.engine.store import Object
@@ -14,7 +13,7 @@ async def write(context: Context, resource: Resource, obj: Object, status: Value
 
     Raises Conflict where the object has changed since it was read: then everything is decided again.
     """
-    wanted, previous = _plain(status), obj.get("status") or {}
+    wanted, previous = _whole(status), obj.get("status") or {}
     if wanted == previous:
         return False
     metadata = obj["metadata"]
@@ -31,16 +30,6 @@ async def write(context: Context, resource: Resource, obj: Object, status: Value
     return True
 
 
-def _plain(status: Value) -> dict[str, Any]:
-    """As JSON gives it back: lists for tuples, and never without the observed generation."""
-    built: dict[str, Any] = _lists(plain(status))
-    built.setdefault("observedGeneration", -1)
-    return built
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _lists(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_lists(inner) for inner in value]
-    return value
+def _whole(status: Value) -> dict[str, Any]:
+    """Never without the observed generation, which is left out where it has its default."""
+    return {"observedGeneration": -1, **plain(status)}

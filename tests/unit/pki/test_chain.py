@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from functools import partial
 
 import pytest
 
+from certfront.model.keys import KeyEncoding
 from certfront.pki import chain
-from certfront.pki.chain import IssuedFault, IssuedMismatch, verify_issued
+from certfront.pki.chain import IssuedFault, IssuedMismatch
 from tests.unit.pki import builders as b
+
+verify_issued = partial(chain.verify_issued, encoding=KeyEncoding.PKCS8)
 
 ROOT = b.authority("Example Root")
 UPPER = b.authority("Example Upper", issuer=ROOT)

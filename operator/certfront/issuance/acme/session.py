@@ -8,7 +8,6 @@ comes with the CA's advice when to read it again.
 
 import base64
 import binascii
-import logging
 import re
 import threading
 from typing import Any
@@ -41,11 +40,6 @@ from certfront.issuance.acme.transport import (
     deadline,
 )
 from certfront.model.clock import Clock
-
-# `acme` and `josepy` log payloads and keys' parts at DEBUG; nothing of them may be switched on by
-# a root logger set to DEBUG.
-for _name in ("acme", "josepy", "urllib3"):
-    logging.getLogger(_name).setLevel(logging.INFO)
 
 NONCE_ATTEMPTS = 20
 """Tries of one POST. At 50 % rejection ten tries still lose one POST in a thousand."""

@@ -144,7 +144,13 @@ class Reconciler:
                 self.status_writes.append(step)
             case Obtained():
                 key = keys.from_pem(outcome.key_pem)
-                verify_issued(outcome.chain_pem, key, self.names, self.clock.now())
+                verify_issued(
+                    outcome.chain_pem,
+                    key,
+                    self.names,
+                    self.clock.now(),
+                    encoding=KeyEncoding.PKCS8,
+                )
                 self.stored_chain, self.stored_key = outcome.chain_pem, outcome.key_pem
                 self.secret_writes.append("tls")
             case Failed():

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 import time
 
 import pytest
@@ -471,8 +470,3 @@ def test_a_bad_account_key_is_refused_without_showing_it(pem: bytes) -> None:
 def test_the_key_is_in_no_repr() -> None:
     pem = new_account_key()
     assert pem.decode().splitlines()[1] not in repr(AccountKey(pem))
-
-
-def test_the_libraries_loggers_are_silent_at_debug() -> None:
-    assert not logging.getLogger("acme.client").isEnabledFor(logging.DEBUG)
-    assert not logging.getLogger("josepy.jwk").isEnabledFor(logging.DEBUG)
