@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import kopf
@@ -137,36 +138,50 @@ def assemble(
     )
     accounts = Accounts(context)
     counted.watch(store, queue)
-    election = LeaderElection(
-        client,
-        clock,
-        namespace=settings.namespace,
+    election = _election(context)
+    return Operator(
+        context=context,
+        accounts=accounts,
+        runner=_runner(context, accounts, election, counted),
+        sweep=_sweep(context),
+        election=election,
+        metrics=counted,
+        clock=clock,
+    )
+
+
+def _election(context: Context) -> LeaderElection:
+    return LeaderElection(
+        context.client,
+        context.clock,
+        namespace=context.settings.namespace,
         name=LEASE_NAME,
         identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
         on_lost=_die,
     )
-    return Operator(
-        context=context,
-        accounts=accounts,
-        runner=Runner(
-            queue,
-            _reconcilers(context, accounts),
-            clock=clock,
-            workers=WORKERS,
-            observer=counted,
-            conflicts=(Conflict,),
-            transient=(ApiError,),
-            may_act=election.is_leader,
-        ),
-        sweep=Sweep(
-            source=LiveSource(client, _watched(settings)),
-            store=store,
-            enqueue=lambda key: watches.repaired(context, key),
-            clock=clock,
-        ),
-        election=election,
-        metrics=counted,
-        clock=clock,
+
+
+def _runner(
+    context: Context, accounts: Accounts, election: LeaderElection, counted: Metrics
+) -> Runner:
+    return Runner(
+        context.queue,
+        _reconcilers(context, accounts),
+        clock=context.clock,
+        workers=WORKERS,
+        observer=counted,
+        conflicts=(Conflict,),
+        transient=(ApiError,),
+        may_act=election.is_leader,
+    )
+
+
+def _sweep(context: Context) -> Sweep:
+    return Sweep(
+        source=LiveSource(context.client, _watched(context.settings)),
+        store=context.store,
+        repaired=partial(watches.repaired, context),
+        clock=context.clock,
     )
 
 

@@ -1,8 +1,8 @@
 """Domains of serialization: what may not be changed by two hands at a time.
 
-A domain is a text such as `target:<provider's id>` (one mutation at a time), `account:<url>` (eight
-orders at a time) or `namespace:<name>` (no limit). Reconcilers enter a domain around an external
-step; `owns` tells whether this replica is the one to act for it.
+A domain is a text that names a load balancer (one mutation at a time) or an ACME account (some orders
+at a time). Reconcilers enter a domain around an external step. `owns` is for replicas that share the
+work: one active replica, as there is now, owns every domain.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from certfront.engine.results import Retry
-
-__all__ = ["DomainBusy", "Domains", "shard_of"]
 
 _ASK_AGAIN: Final = 0.5
 
@@ -95,12 +93,6 @@ class Domains:
 
 async def _enter(free: asyncio.Semaphore, patience: float | None) -> None:
     if patience is None:
-        await free.acquire()
-        return
-    if patience <= 0:
-        if free.locked():
-            raise DomainBusy("the domain is in use", after=_ASK_AGAIN)
-        # Not locked: this does not wait.
         await free.acquire()
         return
     try:

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final, TypeVar
 
-__all__ = ["run_blocking"]
-
 _log: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 

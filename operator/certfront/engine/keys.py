@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Key"]
-
 
 class Key(NamedTuple):
     """One object: hashable and ordered. `namespace` is empty for cluster-scoped kinds."""

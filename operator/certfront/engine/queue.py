@@ -17,8 +17,6 @@ from typing import Final
 from certfront.engine.keys import Key
 from certfront.model.clock import Clock
 
-__all__ = ["Priority", "QueueShutDown", "WorkQueue"]
-
 _FIRST_BACKOFF: Final = 0.2
 _LONGEST_BACKOFF: Final = 300.0
 # Every so many pops the lowest waiting lane has its turn, so that a stream of changes cannot
@@ -39,7 +37,7 @@ class Priority(IntEnum):
     """Work caused by time: renewals, retries, polls."""
 
 
-class QueueShutDown(Exception):  # noqa: N818 - named as in asyncio
+class QueueShutDown(Exception):
     """The queue hands out no more keys."""
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-__all__ = ["Result", "Retry"]
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -20,7 +18,7 @@ class Result:
         return None if self.after is None else max(0.0, _seconds(self.after))
 
 
-class Retry(Exception):  # noqa: N818 - a wish, not an accident
+class Retry(Exception):
     """The pass could not be completed for a known reason; ask again.
 
     `after` (timedelta or seconds) is when; None means the key's own growing back-off. `why` is a

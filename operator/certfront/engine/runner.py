@@ -18,8 +18,6 @@ from certfront.engine.queue import QueueShutDown, WorkQueue
 from certfront.engine.results import Result, Retry
 from certfront.model.clock import Clock
 
-__all__ = ["Observer", "Reconcile", "Runner", "current_key", "reconcile_id"]
-
 _log: Final = logging.getLogger(__name__)
 
 Reconcile = Callable[[Key], Awaitable[Result]]
@@ -80,7 +78,6 @@ class Runner:
         self._ids = itertools.count(1)
         self._running: dict[Key, float] = {}
         self._conflicts_in_a_row: dict[Key, int] = {}
-        self._last_success: float | None = None
         self._workers: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -101,11 +98,6 @@ class Runner:
         for key, since in self._running.items():
             return key, self._clock.monotonic() - since
         return None
-
-    @property
-    def last_success(self) -> float | None:
-        """When (monotonic seconds) a pass last ended with a Result; None: none has yet."""
-        return self._last_success
 
     async def _work(self) -> None:
         while True:
@@ -152,7 +144,6 @@ class Runner:
             return "error"
         self._queue.forget(key)
         self._conflicts_in_a_row.pop(key, None)
-        self._last_success = self._clock.monotonic()
         if result.delay is None:
             return "success"
         self._queue.add_after(key, result.delay)

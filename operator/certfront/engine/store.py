@@ -12,8 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from certfront.engine.keys import Key
-
-__all__ = ["Index", "Listing", "Object", "Store", "Trim", "key_of", "revision_of", "trim_metadata"]
+from certfront.model.meta import revision_of
 
 _log: Final = logging.getLogger(__name__)
 
@@ -42,12 +41,6 @@ def key_of(kind: str, obj: Mapping[str, Any]) -> Key:
     return Key(kind, metadata.get("namespace", ""), metadata["name"])
 
 
-def revision_of(obj: Mapping[str, Any]) -> int:
-    """The object's metadata.resourceVersion as a number; 0 where there is none."""
-    text = obj.get("metadata", {}).get("resourceVersion", "")
-    return int(text) if isinstance(text, str) and text.isdecimal() else 0
-
-
 def trim_metadata(obj: Object) -> Object:
     """The object without metadata.managedFields, which is half of it and read by no one."""
     if "managedFields" not in obj["metadata"]:
@@ -72,10 +65,6 @@ class Index:
     def lookup(self, value: Hashable) -> tuple[Key, ...]:
         """The keys of the objects that have the value, in the order in which they got it."""
         return tuple(self._keys.get(value, ()))
-
-    def values(self) -> tuple[Hashable, ...]:
-        """Every value that some object has."""
-        return tuple(self._keys)
 
     def values_of(self, key: Key) -> frozenset[Hashable]:
         """The values that an object has now."""
@@ -173,10 +162,6 @@ class Store:
         held = list(self._objects[kind].items())
         return iter([o for k, o in held if namespace is None or k.namespace == namespace])
 
-    def count(self, kind: str) -> int:
-        """How many objects of the kind are held."""
-        return len(self._objects[kind])
-
     def highest_revision(self, kind: str) -> int:
         """The highest resourceVersion ever seen in an object of the kind."""
         return self._highest[kind]
@@ -188,10 +173,6 @@ class Store:
             for item in items
             if not self._covers(self._objects[kind].get(key_of(kind, item)), item)
         ]
-
-    def covers(self, kind: str, listing: Listing) -> bool:
-        """Whether everything in the list is here, in that revision or a newer one."""
-        return not self.uncovered(kind, listing.items)
 
     @staticmethod
     def _covers(held: Object | None, item: Mapping[str, Any]) -> bool:

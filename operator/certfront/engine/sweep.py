@@ -2,7 +2,7 @@
 
 Watches lose things: deletions across a relist, everything after a restore of etcd. So workers start
 only after our own first list is covered, and the same list every few minutes repairs the store in
-both directions. Neighbours: `store`, `queue` (through `enqueue`), and a `Source` made by `app`.
+both directions. Neighbours: `store`, `handlers` (through `repaired`), and a `Source` made by `app`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from certfront.engine.keys import Key
-from certfront.engine.store import Listing, Object, Store, key_of, revision_of
+from certfront.engine.store import Listing, Object, Store, key_of
 from certfront.model.clock import Clock
-
-__all__ = ["HistoryChanged", "Source", "Sweep", "SweepReport"]
+from certfront.model.meta import revision_of
 
 _log: Final = logging.getLogger(__name__)
 _READS_AT_A_TIME: Final = 16
 _LOOK_AGAIN: Final = 0.02
 
 
-class HistoryChanged(Exception):  # noqa: N818 - a fact about the cluster, not a defect
+class HistoryChanged(Exception):
     """The cluster went back in time (a restore): what this process remembers is worth nothing.
 
     End the process and start cold.
@@ -57,7 +56,8 @@ class SweepReport:
 class Sweep:
     """Covers the store at the start and repairs it afterwards.
 
-    `enqueue` gets the key of everything that was repaired. `patience` is for how many seconds the
+    `repaired` gets the key of everything that was put right, what was held before and what is there
+    now (None: nothing). `patience` is for how many seconds the
     store may bring nothing before what is missing is read one by one.
     """
 
@@ -66,14 +66,14 @@ class Sweep:
         *,
         source: Source,
         store: Store,
-        enqueue: Callable[[Key], None],
+        repaired: Callable[[Key, Object | None, Object | None], None],
         clock: Clock,
         interval: float = 300.0,
         patience: float = 5.0,
     ) -> None:
         self._source = source
         self._store = store
-        self._enqueue = enqueue
+        self._repaired = repaired
         self._clock = clock
         self._interval = interval
         self._patience = patience
@@ -209,5 +209,5 @@ class Sweep:
         else:
             changed = self._store.upsert(key.kind, live)
         if changed:
-            self._enqueue(key)
+            self._repaired(key, held, live)
         return changed

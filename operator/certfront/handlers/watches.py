@@ -70,15 +70,10 @@ def observe(context: Context, kind: str, event_type: str | None, obj: Object) ->
     context.enqueue(keys_to_wake(context.store, context.indices, kind, before, after), priority)
 
 
-def repaired(context: Context, key: Key) -> None:
+def repaired(context: Context, key: Key, before: Object | None, after: Object | None) -> None:
     """Take what the sweep has put right: the object and whoever refers to it are queued."""
-    obj = context.store.find(key)
-    if obj is None:
-        context.enqueue((key,) if key.kind in RESOURCES else ())
-        obj = {"metadata": {"namespace": key.namespace, "name": key.name}}
-    context.enqueue(
-        keys_to_wake(context.store, context.indices, key.kind, None, obj), Priority.DEFERRED
-    )
+    concerned = keys_to_wake(context.store, context.indices, key.kind, before, after)
+    context.enqueue(concerned, Priority.DEFERRED)
 
 
 def _watch(registry: kopf.OperatorRegistry, context: Context, resource: Resource) -> None:

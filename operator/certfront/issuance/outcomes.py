@@ -14,9 +14,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """`issued` is True where this pass wrote the Secret. `warnings` are shown with the condition."""
+    """`issued` is True where this pass wrote the Secret, for the reason `why`.
+
+    `warnings` are shown with the condition.
+    """
 
     issued: bool = False
+    why: str = ""
     renewed_for: str = ""
     warnings: tuple[str, ...] = ()
 

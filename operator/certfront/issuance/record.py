@@ -18,8 +18,9 @@ from certfront.model.meta import API_VERSION
 from certfront.model.times import from_text, to_text
 from certfront.pki import keys
 from certfront.pki.facts import Facts, read
+from certfront.pki.faults import InvalidPair
 from certfront.pki.names import covered_by, normalise_dns
-from certfront.pki.pair import InvalidPair, KeyPair, parse_pair
+from certfront.pki.pair import KeyPair, parse_pair
 
 TLS_TYPE = "kubernetes.io/tls"
 ROLE_LABEL = "certfront.io/secret"
@@ -92,7 +93,7 @@ def body(
     *,
     need: str,
     revision: int,
-    spec_hash: SpecHash,
+    spec_hash: SpecHash | None,
     issued_at: datetime,
     renewed_for: str,
 ) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def body(
             MARKER: str(metadata.object_name),
             NEED: need,
             REVISION: str(revision),
-            SPEC_HASH: str(spec_hash),
+            **({SPEC_HASH: str(spec_hash)} if spec_hash else {}),
             ISSUED_AT: to_text(issued_at),
             RENEWED_FOR: renewed_for,
             TEMPLATE: _template_hash(certificate),

@@ -168,7 +168,15 @@ def _why_not(findings: Findings) -> tuple[str, str]:
             reason = _previous_reason(findings)
         case Failed(reason=reason) | Blocked(reason=reason) | Impossible(reason=reason):
             pass
-    return reason, _with_page(findings, _trouble(findings).strip(), reason)
+    return reason, _with_page(findings, f"{_damage(findings)}{_trouble(findings)}".strip(), reason)
+
+
+def _damage(findings: Findings) -> str:
+    """That the Secret was spoiled, where that is why there is nothing in force."""
+    damage = findings.record.damage
+    if not damage:
+        return ""
+    return f"Secret {findings.certificate.secret_name} is damaged: {damage.rstrip('.')}."
 
 
 def _worst(findings: Findings) -> tuple[str, str]:
@@ -286,8 +294,8 @@ def _task(findings: Findings) -> tuple[Task | None, tuple[Task, ...]]:
 def _current_task(findings: Findings, previous: Task | None) -> Task | None:
     now, outcome = findings.now, findings.outcome
     match outcome:
-        case Done(issued=True):
-            return tasks.finish(_same_or_new(findings, previous), "done", message="", now=now)
+        case Done(issued=True, why=why):
+            return tasks.finish(_same_or_new(findings, previous), "done", message=why, now=now)
         case Done():
             return _settled(previous, now)
         case Working(step=step, progress=progress, message=message):
@@ -432,12 +440,7 @@ def failures_before(certificate: Certificate, need: str) -> int:
     return certificate.status.failed_attempts if same else 0
 
 
-def backoff_until(certificate: Certificate) -> datetime | None:
-    """When the next attempt is allowed after failures, for the generation they belong to."""
-    status = certificate.status
-    if (
-        not status.next_attempt_time
-        or status.observed_generation != certificate.metadata.generation
-    ):
-        return None
-    return from_text(status.next_attempt_time)
+def backoff_until(certificate: Certificate, need: str) -> datetime | None:
+    """When the next attempt at `need` is allowed after failures. Another need has no such past."""
+    text = certificate.status.next_attempt_time
+    return from_text(text) if text and failures_before(certificate, need) else None

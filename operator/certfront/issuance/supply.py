@@ -16,6 +16,7 @@ from certfront.pki.issue import Authority
 from certfront.pki.upload import Accepted
 
 DEFAULT_USAGES = ("digital signature", "key encipherment")
+_INSTEAD = "Use SelfSigned, CA, ACME or Uploaded without it."
 CA_USAGES = ("cert sign", "crl sign")
 
 
@@ -48,10 +49,13 @@ def check_supported(certificate: Certificate) -> None:
     }
     for field, used in unsupported.items():
         if used:
-            raise Refused(
-                "UnsupportedField",
-                f"{field} is not supported by this version. Remove it.",
-            )
+            raise Refused("UnsupportedField", f"This version does not support {field}. {_INSTEAD}")
+    if spec.type == "ACME" and any(name.startswith("*.") for name in spec.dns_names):
+        raise Refused(
+            "UnsupportedField",
+            "A wildcard name needs a DNS-01 challenge, which this version does not support."
+            " List the names, or use type CA or Uploaded.",
+        )
 
 
 def check_allowed(settings: CAIssuer, wanted: Wanted) -> None:

@@ -74,7 +74,10 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """One reason to issue. `new_key` overrules `rotation: Never`; `urgent` ignores a back-off."""
+    """One reason to issue, with a sentence for people.
+
+    `new_key` overrules `rotation: Never`; `urgent` ignores a back-off.
+    """
 
     reason: TriggerReason
     message: str
@@ -105,20 +108,24 @@ def spec_current(observed: Observed) -> bool:
 
 def _missing(observed: Observed) -> Trigger | None:
     if observed.record.ownership == "Absent":
-        return Trigger(reason="SecretMissing", message="there is no Secret yet")
+        lost = bool(observed.certificate.status.fingerprint)
+        message = "The Secret was deleted." if lost else "There is no Secret yet."
+        return Trigger(reason="SecretMissing", message=message, urgent=lost)
     return None
 
 
 def _damaged(observed: Observed) -> Trigger | None:
     if observed.record.pair is None:
-        return Trigger(reason="SecretDamaged", message=observed.record.damage)
+        found_now = bool(observed.certificate.status.fingerprint)
+        message = f"The Secret was damaged: {observed.record.damage}"
+        return Trigger(reason="SecretDamaged", message=message, urgent=found_now)
     return None
 
 
 def _spec_changed(observed: Observed) -> Trigger | None:
     if observed.uploaded or spec_current(observed):
         return None
-    return Trigger(reason="SpecChanged", message="the spec asks for another certificate")
+    return Trigger(reason="SpecChanged", message="The spec asks for another certificate.")
 
 
 def _issuer_changed(observed: Observed) -> Trigger | None:
@@ -129,7 +136,7 @@ def _issuer_changed(observed: Observed) -> Trigger | None:
         changed = not observed.issued_by_authority
     else:
         changed = held.issuer != SpecHash.of(observed.wanted, observed.issuer_identity).issuer
-    return Trigger(reason="IssuerChanged", message="the issuer has changed") if changed else None
+    return Trigger(reason="IssuerChanged", message="The issuer has changed.") if changed else None
 
 
 def _source_changed(observed: Observed) -> Trigger | None:
@@ -138,23 +145,23 @@ def _source_changed(observed: Observed) -> Trigger | None:
         return None
     if facts.fingerprint == observed.source_fingerprint:
         return None
-    return Trigger(reason="SourceChanged", message="the uploaded pair was replaced", urgent=True)
+    return Trigger(reason="SourceChanged", message="The uploaded pair was replaced.", urgent=True)
 
 
 def _reissue_requested(observed: Observed) -> Trigger | None:
     limit, issued = observed.reissue_before, observed.record.issued_at
     if limit is None or observed.uploaded or issued is None or issued >= limit:
         return None
-    if observed.now < limit:
+    if observed.now < limit or not observed.trust_clock:
         return None
-    message = "it was issued before the time in reissueBefore"
+    message = "It was issued before the time in reissueBefore."
     return Trigger(reason="ReissueRequested", message=message, new_key=True)
 
 
 def _renew_requested(observed: Observed) -> Trigger | None:
     if observed.uploaded or not observed.renew_request:
         return None
-    message = "the annotation certfront.io/renew asks for it"
+    message = "The annotation certfront.io/renew asks for it."
     return Trigger(reason="RenewRequested", message=message)
 
 
@@ -169,14 +176,14 @@ def _expired(observed: Observed) -> Trigger | None:
         return None
     if observed.certificate.spec.renewal.suspend or observed.now < facts.not_after:
         return None
-    return Trigger(reason="Expired", message="it has expired")
+    return Trigger(reason="Expired", message="It has expired.")
 
 
 def _renewal_due(observed: Observed) -> Trigger | None:
     moment = observed.renewal_time
     if moment is None or observed.now < moment or not observed.trust_clock:
         return None
-    return Trigger(reason="RenewalDue", message="its renewal time has come")
+    return Trigger(reason="RenewalDue", message="Its renewal time has come.")
 
 
 CHECKS: tuple[Callable[[Observed], Trigger | None], ...] = (

@@ -17,23 +17,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from certfront.pki import der, pem
 from certfront.pki.faults import UnusableMaterial, UploadFault
 
-__all__ = [
-    "MAX_CERTIFICATE_SIZE",
-    "UNPARSABLE",
-    "extension",
-    "fingerprint",
-    "is_authority",
-    "is_issued_by",
-    "is_self_signed",
-    "load",
-    "load_blocks",
-    "load_pem",
-    "public_key_der",
-    "san_names",
-    "to_der",
-    "to_pem",
-]
-
 MAX_CERTIFICATE_SIZE = 64 * 1024
 """Octets of one certificate in DER: a hundred long names and two large keys fit several times."""
 

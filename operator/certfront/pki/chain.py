@@ -1,6 +1,6 @@
 """Chains: the path from a leaf to its root, and the check of what an ACME server returned.
 
-Used by `upload`, `issue` (through `issued_by`) and `certfront.issuance`.
+Used by `upload`, and by `certfront.reconcilers` for what a CA returned.
 """
 
 from __future__ import annotations
@@ -16,16 +16,6 @@ from certfront.model.keys import KeyEncoding
 from certfront.pki import certificates, facts, keys
 from certfront.pki.faults import UnusableMaterial
 from certfront.pki.pair import MAX_CHAIN_LENGTH, KeyPair
-
-__all__ = [
-    "CLOCK_TOLERANCE",
-    "IssuedFault",
-    "IssuedMismatch",
-    "Path",
-    "issued_by",
-    "order",
-    "verify_issued",
-]
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far a notBefore may lie in the future: clocks differ."""
@@ -50,18 +40,13 @@ class IssuedFault(StrEnum):
     CHAIN_BROKEN = "IssuedChainBroken"
 
 
-class IssuedMismatch(Exception):  # noqa: N818 -- the outcome of a check, named by what it found
+class IssuedMismatch(Exception):
     """What the authority returned must not replace what is in force; `reason` says why."""
 
     def __init__(self, reason: IssuedFault, message: str) -> None:
         self.reason = reason
         self.message = message
         super().__init__(f"{reason}: {message}")
-
-
-def issued_by(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
-    """Say whether the authority signed the certificate, by name and by signature."""
-    return certificates.is_issued_by(leaf, authority)
 
 
 def order(leaf: x509.Certificate, others: Iterable[x509.Certificate]) -> Path:

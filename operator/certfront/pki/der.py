@@ -11,17 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = [
-    "MAX_ITERATIONS",
-    "Malformed",
-    "derivation_is_excessive",
-    "has_explicit_curve",
-    "is_indefinite",
-    "largest_wrapped_key",
-    "serial_number",
-    "signature_algorithms",
-]
-
 MAX_ITERATIONS = 2_000_000
 """Iterations of a key derivation that are still run: about a second; OpenSSL's default is 2048."""
 
@@ -33,14 +22,13 @@ _MAX_NODES = 20_000
 
 _INTEGER = 0x02
 _OCTET_STRING = 0x04
-_OID = 0x06
 _SEQUENCE = 0x30
 _CONSTRUCTED_OCTET_STRING = 0x24
 _CONTEXT_0 = 0xA0
 _EC_PUBLIC_KEY = bytes.fromhex("2a8648ce3d0201")
 
 
-class Malformed(ValueError):  # noqa: N818 -- named by what the bytes are
+class Malformed(ValueError):
     """The bytes are not one complete element."""
 
 

@@ -11,8 +11,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from certfront.pki import certificates, names
 
-__all__ = ["Facts", "read", "serial_text"]
-
 _CURVE_NAMES = {"secp256r1": "P256", "secp384r1": "P384", "secp521r1": "P521"}
 
 

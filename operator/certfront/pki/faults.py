@@ -12,8 +12,6 @@ from enum import StrEnum
 
 from certfront.model import errors
 
-__all__ = ["REMEDY", "Explanation", "InvalidPair", "Refused", "UnusableMaterial", "UploadFault"]
-
 _PLAIN_KEY = "openssl pkey -in encrypted.key -out tls.key"
 
 

@@ -1,8 +1,7 @@
 """Making certificates: self-signed, signed by an authority of one's own, and requests for ACME.
 
-The rules are those of RFC 5280 and of acme.md section 5.3. Nothing here reads a clock; the random
-serial number is the only input that is not an argument. Users are `certfront.issuance` and
-`certfront.agent` (its own placeholder certificate).
+The rules are those of RFC 5280 and what verifiers ask for beyond it. Nothing here reads a clock; the
+random serial number is the only input that is not an argument. Used by `certfront.reconcilers`.
 """
 
 from __future__ import annotations
@@ -24,17 +23,6 @@ from certfront.pki import request as requests
 from certfront.pki.faults import UnusableMaterial
 from certfront.pki.pair import KeyPair, parse_pair
 from certfront.pki.request import InvalidRequest, Request
-
-__all__ = [
-    "Authority",
-    "AuthorityFault",
-    "InvalidAuthority",
-    "InvalidRequest",
-    "csr",
-    "load_authority",
-    "self_signed",
-    "sign",
-]
 
 _MAX_BACKDATING = timedelta(hours=1)
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)

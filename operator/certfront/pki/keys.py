@@ -1,7 +1,7 @@
 """Private keys: made, written, read within bounds, and proven to belong to a certificate.
 
 No function here puts a key, or a part of one, into an exception or a representation. Users are the
-other modules of this package, `certfront.issuance` (keys of certificates) and `certfront.agent`.
+other modules of this package, `certfront.issuance`, `certfront.reconcilers` and `certfront.agent`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from certfront.model.keys import KeyAlgorithm, KeyEncoding
 from certfront.pki import certificates, der, pem
 from certfront.pki.faults import UnusableMaterial, UploadFault
-
-__all__ = [
-    "MAX_RSA_BITS",
-    "PrivateKey",
-    "algorithm_of",
-    "from_pem",
-    "generate",
-    "load_block",
-    "public_key_der",
-    "same_key",
-    "size_of",
-    "supported",
-    "to_pem",
-]
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 """The private keys that TLS servers use."""
@@ -88,18 +74,22 @@ def to_pem(key: PrivateKey, encoding: KeyEncoding = KeyEncoding.PKCS8) -> bytes:
 def from_pem(data: bytes) -> PrivateKey:
     """Read the one unencrypted private key of a text; raises `UnusableMaterial`.
 
-    Other blocks, as EC PARAMETERS or certificates, may stand beside it.
+    Other blocks, as EC PARAMETERS or certificates, may stand beside it. That the factors of an RSA
+    key are primes is not proven again, which takes seconds for a large one: `upload` has done it,
+    and a key that does not sign for its certificate is found out by `same_key`.
     """
     found = [one for one in pem.blocks(data) if pem.is_private_key(one.label)]
     if not found:
         raise UnusableMaterial(UploadFault.NO_PRIVATE_KEY)
     if len(found) > 1:
         raise UnusableMaterial(UploadFault.SEVERAL_PRIVATE_KEYS)
-    key, _ = load_block(found[0], None)
+    key, _ = load_block(found[0], None, prove_primes=False)
     return key
 
 
-def load_block(block: pem.Block, password: bytes | None) -> tuple[PrivateKey, bool]:
+def load_block(
+    block: pem.Block, password: bytes | None, *, prove_primes: bool = True
+) -> tuple[PrivateKey, bool]:
     """Read a private key, and say whether it was encrypted; raises `UnusableMaterial`.
 
     A password that an unencrypted key does not need is ignored.
@@ -107,12 +97,12 @@ def load_block(block: pem.Block, password: bytes | None) -> tuple[PrivateKey, bo
     _check_block(block)
     encrypted = block.encrypted or block.label == "ENCRYPTED PRIVATE KEY"
     if not encrypted:
-        return _load(block.text, None), False
+        return _load(block.text, None, prove_primes), False
     if password is None:
         raise UnusableMaterial(UploadFault.PASSPHRASE_PROTECTED)
     if not password:
         raise UnusableMaterial(UploadFault.MISSING_PASSWORD)
-    return _load(block.text, password), True
+    return _load(block.text, password, prove_primes), True
 
 
 def supported(key: object) -> PrivateKey:
@@ -199,7 +189,7 @@ def _check_block(block: pem.Block) -> None:
         raise UnusableMaterial(UploadFault.EXPLICIT_CURVE_PARAMETERS)
 
 
-def _load(text: bytes, password: bytes | None) -> PrivateKey:
+def _load(text: bytes, password: bytes | None, prove_primes: bool) -> PrivateKey:
     """Load a key, its size checked before the costly validation of its primes."""
     try:
         unchecked = serialization.load_pem_private_key(
@@ -207,7 +197,7 @@ def _load(text: bytes, password: bytes | None) -> PrivateKey:
         )
         if isinstance(unchecked, rsa.RSAPrivateKey) and unchecked.key_size > MAX_RSA_BITS:
             raise UnusableMaterial(UploadFault.OVERSIZED_KEY)
-        if not isinstance(unchecked, rsa.RSAPrivateKey):
+        if not prove_primes or not isinstance(unchecked, rsa.RSAPrivateKey):
             return supported(unchecked)
         return supported(serialization.load_pem_private_key(text, password))
     except certificates.UNPARSABLE as error:

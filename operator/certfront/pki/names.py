@@ -12,18 +12,6 @@ from collections.abc import Iterable
 
 import idna
 
-__all__ = [
-    "MAX_NAME_LENGTH",
-    "InvalidName",
-    "covered_by",
-    "covers",
-    "is_ip",
-    "normalise_dns",
-    "normalise_ip",
-    "normalise_name",
-    "normalise_san_dns",
-]
-
 MAX_NAME_LENGTH = 253
 """Octets of a DNS name in its text form, without the trailing dot (RFC 1035 section 2.3.4)."""
 
@@ -34,7 +22,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL_WITH_UNDERSCORE = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
-class InvalidName(ValueError):  # noqa: N818 -- named by what the text is
+class InvalidName(ValueError):
     """A text is not a name that a certificate can carry; the message says what is wrong with it."""
 
 

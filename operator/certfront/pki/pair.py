@@ -2,21 +2,20 @@
 
 `KeyPair` holds parsed objects only, so whatever is written from it is canonical: several load
 balancers are stricter about PEM than the parser is. Users are `issue`, `chain`, `upload`,
-`certfront.issuance`, `certfront.loadbalancers` and `certfront.agent`.
+`certfront.issuance`, `certfront.loadbalancers`, `certfront.reconcilers` and `certfront.agent`.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography import x509
 
 from certfront.model.keys import KeyEncoding
 from certfront.pki import certificates, keys
 from certfront.pki.faults import InvalidPair, UnusableMaterial, UploadFault
-
-__all__ = ["MAX_CHAIN_LENGTH", "InvalidPair", "KeyPair", "bundle_pem", "parse_pair"]
 
 MAX_CHAIN_LENGTH = 10
 """Certificates of a chain, the leaf and a root included."""
@@ -39,11 +38,6 @@ class KeyPair:
         return self.chain[0]
 
     @property
-    def certificate_pem(self) -> bytes:
-        """The leaf alone, in PEM."""
-        return certificates.to_pem(self.chain[:1])
-
-    @property
     def tls_crt(self) -> bytes:
         """The leaf and its intermediates in PEM: LF, one newline at the end."""
         return certificates.to_pem(self.chain)
@@ -59,11 +53,13 @@ class KeyPair:
         return keys.from_pem(self.private_key_pem)
 
 
+@lru_cache(maxsize=256)
 def parse_pair(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None = None) -> KeyPair:
     """Read what a Secret of ours holds; raises `InvalidPair`.
 
     The chain is in order, each certificate signed by the next; the key is that of the first. A
-    root at the end of the chain becomes `ca`. Dates are not looked at.
+    root at the end of the chain becomes `ca`. Dates are not looked at. The last few hundred pairs
+    are remembered, because every pass over a certificate asks for the same one.
     """
     try:
         chain = _chain(tls_crt)

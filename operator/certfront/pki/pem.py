@@ -14,16 +14,6 @@ from dataclasses import dataclass, field
 
 from certfront.pki.faults import UnusableMaterial, UploadFault
 
-__all__ = [
-    "CERTIFICATE_LABELS",
-    "MAX_BLOCKS",
-    "MAX_PEM_SIZE",
-    "Block",
-    "blocks",
-    "encode",
-    "is_private_key",
-]
-
 MAX_PEM_SIZE = 256 * 1024
 """Octets of one field that are looked at: ten large certificates are a sixteenth of it."""
 

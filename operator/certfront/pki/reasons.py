@@ -11,8 +11,6 @@ from certfront.pki.chain import IssuedFault
 from certfront.pki.faults import REMEDY
 from certfront.pki.issue import AuthorityFault
 
-__all__ = ["REASONS"]
-
 _AUTHORITIES: dict[AuthorityFault, tuple[str, str]] = {
     AuthorityFault.UNREADABLE: (
         "The Secret of the authority holds no usable certificate with its key.",

@@ -17,19 +17,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certfront.model.certificate import Subject
 from certfront.pki import keys, names
 
-__all__ = [
-    "EXTENDED_USAGES",
-    "KEY_USAGES",
-    "MAX_COMMON_NAME",
-    "Extension",
-    "InvalidRequest",
-    "Request",
-    "alternative_names",
-    "extensions",
-    "general_names",
-    "subject_name",
-]
-
 MAX_COMMON_NAME = 64
 """Characters of a common name: ub-common-name of RFC 5280 appendix A.1."""
 
@@ -80,7 +67,7 @@ Extension = tuple[x509.ExtensionType, bool]
 """An extension and whether it is critical."""
 
 
-class InvalidRequest(ValueError):  # noqa: N818 -- named by what the request is
+class InvalidRequest(ValueError):
     """A certificate cannot be made as asked; the message says which field is wrong and why."""
 
 

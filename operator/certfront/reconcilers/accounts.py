@@ -61,8 +61,8 @@ class Accounts:
         self._by_issuer: dict[ObjectName, tuple[str, Account]] = {}
         self._by_identity: dict[str, Account] = {}
 
-    async def open(self, issuer: Issuer, *, again: bool = False) -> Account:
-        """The account of `issuer`, registered if need be; `again` after the CA has forgotten it.
+    async def open(self, issuer: Issuer, *, lost: Account | None = None) -> Account:
+        """The account of `issuer`, registered if need be; anew where the CA has forgotten `lost`.
 
         Raises Waiting and Refused with a reason of the catalogue.
         """
@@ -71,21 +71,33 @@ class Accounts:
             raise Refused("InvalidSpec", "spec.acme is missing.")
         key = await self._key(issuer, acme)
         identity = _identity(acme, key)
-        async with self._context.domains.exclusive(f"account {identity}"):
+        async with self._context.domains.exclusive(f"account {identity}", patience=0):
             held = self._by_identity.get(identity)
-            if held is None or again:
-                held = await self._opened(issuer, acme, key, held)
+            if held is None or held is lost:
+                held = await self._opened(issuer, acme, key, lost=held)
                 self._by_identity[identity] = held
-            self._by_issuer[issuer.metadata.object_name] = (identity, held)
-            return held
+        await self._use(issuer.metadata.object_name, identity, held)
+        return held
+
+    async def _use(self, issuer: ObjectName, identity: str, account: Account) -> None:
+        """Note whose account it is, and close the one that nobody uses any more."""
+        before = self._by_issuer.get(issuer)
+        self._by_issuer[issuer] = (identity, account)
+        if before is not None and before[0] != identity:
+            await self._close_unused(before[0])
+
+    async def _close_unused(self, identity: str) -> None:
+        if identity in {used for used, _ in self._by_issuer.values()}:
+            return
+        account = self._by_identity.pop(identity, None)
+        if account is not None:
+            await account.worker.aclose()
 
     async def forget(self, namespace: str, name: str) -> None:
         """Close what only this Issuer used; the account itself stays at the CA."""
         entry = self._by_issuer.pop(ObjectName(namespace, name), None)
-        if entry is None or entry in self._by_issuer.values():
-            return
-        self._by_identity.pop(entry[0], None)
-        await entry[1].worker.aclose()
+        if entry is not None:
+            await self._close_unused(entry[0])
 
     async def close(self) -> None:
         """Wait for calls in flight and close the connections."""
@@ -95,14 +107,14 @@ class Accounts:
         self._by_issuer.clear()
 
     async def _opened(
-        self, issuer: Issuer, acme: ACMEIssuer, key: bytes, held: Account | None
+        self, issuer: Issuer, acme: ACMEIssuer, key: bytes, *, lost: Account | None
     ) -> Account:
         """Known accounts are used without asking the CA; others are registered or found by key."""
         known = (
             issuer.status.account_url if issuer.status.directory_url == acme.directory_url else ""
         )
-        if held is not None:
-            await held.worker.aclose()
+        if lost is not None:
+            await lost.worker.aclose()
             known = ""
         session = self._session(acme, key, known or None)
         worker = AccountWorker(session, clock=self._context.clock)

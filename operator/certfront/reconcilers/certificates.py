@@ -4,7 +4,7 @@ A self-signed or CA certificate costs two writes: the Secret, then the status th
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Protocol
@@ -14,7 +14,7 @@ from certfront.engine.keys import Key
 from certfront.engine.results import Result
 from certfront.engine.store import Object
 from certfront.issuance import needs, record, report, schedule, triggers
-from certfront.issuance.needs import SpecHash, Wanted
+from certfront.issuance.needs import Wanted
 from certfront.issuance.outcomes import Blocked, Done, Failed, Impossible, Outcome, Waiting, Working
 from certfront.issuance.record import ABSENT, Record
 from certfront.issuance.report import Findings
@@ -22,49 +22,23 @@ from certfront.issuance.supply import Supply, check_supported
 from certfront.issuance.triggers import Observed, Trigger
 from certfront.kube.errors import Conflict
 from certfront.kube.resources import CERTIFICATES, SECRETS
-from certfront.model.certificate import Certificate, CertificateSpec
+from certfront.model.certificate import Certificate, CertificateSpec, CertificateStatus
+from certfront.model.conditions import find
 from certfront.model.errors import CertfrontError, Refused
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import InvalidObject, ObjectName, parse
-from certfront.pki import chain, facts, issue, keys
+from certfront.pki import certificates, facts, issue, keys
 from certfront.pki.facts import Facts
 from certfront.pki.pair import KeyPair
+from certfront.pki.request import InvalidRequest
 from certfront.reconcilers import secrets, sources, statuses, transitions
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.installations import installation_of
+from certfront.reconcilers.view import View, kept_key
 
 _log: Final = logging.getLogger(__name__)
 RSA_DEADLINE_SECONDS = 60.0
 ACCOUNT_RETRY = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Everything one pass knows. `refusal` is set where the spec itself cannot be carried out."""
-
-    certificate: Certificate
-    secret: Object | None
-    record: Record
-    wanted: Wanted | None
-    refusal: Refused | None
-    supply: Supply
-    live: bool = False
-
-    @property
-    def spec_hash(self) -> SpecHash:
-        """What the next Secret will carry."""
-        assert self.wanted is not None  # noqa: S101 -- asked only where the spec was understood
-        return SpecHash.of(self.wanted, self.supply.identity or "")
-
-    @property
-    def next_revision(self) -> int:
-        """One more than anything seen, in the Secret or in status."""
-        return max(self.record.revision, self.certificate.status.revision) + 1
-
-    @property
-    def need(self) -> str:
-        """The need that the next Secret fulfils."""
-        return needs.need(self.certificate.metadata.uid, self.spec_hash, self.next_revision)
 
 
 class Orders(Protocol):
@@ -152,7 +126,10 @@ class CertificateReconciler:
     async def _act(self, view: View) -> tuple[Outcome, View]:
         decision = decide(view, self._observed(view))
         if not isinstance(decision, Trigger):
-            return decision, await self._repair_template(view, decision)
+            repaired = await self._repair_template(view, decision)
+            if isinstance(decision, Done) and repaired.record.held:
+                await self._drop_old_secret(repaired)
+            return decision, repaired
         if view.certificate.spec.type == "ACME" and not view.live:
             # What is in the store is a hint: an order is justified by a live read alone.
             return await self._act(await self._observe(view.certificate, live=True))
@@ -163,7 +140,7 @@ class CertificateReconciler:
         made = await self._obtain(view, decision)
         if not isinstance(made, KeyPair):
             return made, view
-        return await self._store(view, made)
+        return await self._store(view, decision, made)
 
     def _observed(self, view: View) -> Observed | None:
         if view.wanted is None:
@@ -178,7 +155,7 @@ class CertificateReconciler:
             issuer_identity=view.supply.identity,
             issued_by_authority=pair is None
             or authority is None
-            or chain.issued_by(pair.leaf, authority.certificate),
+            or certificates.is_issued_by(pair.leaf, authority.certificate),
             reissue_before=view.supply.reissue_before,
             source_fingerprint=facts.read(accepted.pair.leaf, size=0).fingerprint
             if accepted
@@ -188,11 +165,10 @@ class CertificateReconciler:
 
     async def _obtain(self, view: View, trigger: Trigger) -> Outcome | KeyPair:
         """A new pair, or what came instead of one."""
-        wanted, supply = view.wanted, view.supply
-        assert wanted is not None  # noqa: S101 -- a trigger exists only where the spec was understood
-        if supply.accepted is not None:
-            return supply.accepted.pair
-        if wanted.type == "ACME":
+        wanted = view.wanted
+        if view.supply.accepted is not None:
+            return view.supply.accepted.pair
+        if wanted is None or wanted.type == "ACME":
             try:
                 return await self._orders.advance(view, trigger)
             except CertfrontError as error:
@@ -202,7 +178,7 @@ class CertificateReconciler:
             return self._sign(view, wanted, key)
         except issue.InvalidAuthority as error:
             return Blocked(reason=error.reason, message=error.message)
-        except issue.InvalidRequest as error:
+        except InvalidRequest as error:
             return Impossible(reason="InvalidSpec", message=f"{error}. Correct the spec.")
 
     def _sign(self, view: View, wanted: Wanted, key: keys.PrivateKey) -> KeyPair:
@@ -223,7 +199,7 @@ class CertificateReconciler:
         make = partial(keys.generate, algorithm, size)
         return await run_blocking(self._context.executor, make, RSA_DEADLINE_SECONDS)
 
-    async def _store(self, view: View, pair: KeyPair) -> tuple[Outcome, View]:
+    async def _store(self, view: View, trigger: Trigger, pair: KeyPair) -> tuple[Outcome, View]:
         """Write the pair with its need, and see what the Secret holds then."""
         renewed_for = view.certificate.metadata.annotations.get(record.RENEW, "")
         body = record.body(
@@ -238,7 +214,8 @@ class CertificateReconciler:
         after = await self._written(view, body)
         await self._drop_old_secret(after)
         warnings = view.supply.accepted.warnings if view.supply.accepted else ()
-        return Done(issued=True, renewed_for=renewed_for, warnings=warnings), after
+        done = Done(issued=True, why=trigger.message, renewed_for=renewed_for, warnings=warnings)
+        return done, after
 
     async def _written(self, view: View, body: Object) -> View:
         if view.record.ownership == "Absent":
@@ -254,22 +231,18 @@ class CertificateReconciler:
 
     async def _repair_template(self, view: View, decision: Outcome) -> View:
         """Put labels, annotations and owner back where they differ; the pair stays what it is."""
-        held = view.record
-        due = (
-            isinstance(decision, Done)
-            and held.held
-            and held.pair is not None
-            and view.secret is not None
-            and not view.certificate.in_place
-        )
-        if not due or view.secret is None or held.pair is None:
+        held, secret = view.record, view.secret
+        if not isinstance(decision, Done) or view.certificate.in_place:
             return view
-        if held.ownership == "Ours" and record.template_applied(view.certificate, view.secret):
+        if not held.held or held.pair is None or secret is None:
             return view
-        return await self._written(view, _same_pair(view, held, self._adoption_revision(view)))
-
-    def _adoption_revision(self, view: View) -> int:
-        return view.record.revision or view.next_revision
+        if held.ownership == "Ours" and record.template_applied(view.certificate, secret):
+            return view
+        if held.spec_hash is None and view.supply.identity is None:
+            # Who issued it cannot be said now; it is adopted once the issuer can be read.
+            return view
+        revision = held.revision or view.next_revision
+        return await self._written(view, _same_pair(view, held, held.pair, revision))
 
     async def _carried_over(self, view: View, trigger: Trigger) -> View | None:
         """After a change of spec.secret.name the pair moves to the new Secret without a new issue."""
@@ -280,7 +253,7 @@ class CertificateReconciler:
         old = record.observe(view.certificate, secret)
         if old.ownership != "Ours" or old.pair is None or old.spec_hash != view.spec_hash:
             return None
-        after = await self._written(view, _same_pair(view, old, old.revision))
+        after = await self._written(view, _same_pair(view, old, old.pair, old.revision))
         await self._drop_old_secret(after)
         return after
 
@@ -314,6 +287,7 @@ class CertificateReconciler:
         findings = self._findings(view, self._observed(view), outcome)
         status = report.status(findings)
         if await statuses.write(self._context, CERTIFICATES, obj, status):
+            _log_transition(view.certificate, status)
             await transitions.announce(
                 self._context,
                 obj,
@@ -390,23 +364,10 @@ def decide(view: View, observed: Observed | None) -> Outcome | Trigger:
         return Done(warnings=warnings)
     if problem is not None:
         return problem
-    until = report.backoff_until(view.certificate)
+    until = report.backoff_until(view.certificate, view.need)
     if until is not None and observed.now < until and not trigger.urgent:
         return Waiting(until=until)
     return trigger
-
-
-def kept_key(view: View, trigger: Trigger) -> keys.PrivateKey | None:
-    """The key to use again under `rotation: Never`, where it fits and nothing forbids it."""
-    wanted, pair = view.wanted, view.record.pair
-    if wanted is None or pair is None or not wanted.key.keep or trigger.new_key:
-        return None
-    key = pair.private_key
-    fits = keys.algorithm_of(key) == wanted.key.algorithm and wanted.key.size in (
-        0,
-        keys.size_of(key),
-    )
-    return key if fits else None
 
 
 def _wanted(certificate: Certificate) -> tuple[Wanted | None, Refused | None]:
@@ -430,14 +391,21 @@ def _in_place(certificate: Certificate, secret: Object | None, supply: Supply) -
     return Record(ownership="Ours", pair=pair, facts=facts.read(pair.leaf, size=len(pair.tls_crt)))
 
 
+def _log_transition(certificate: Certificate, status: CertificateStatus) -> None:
+    """One line whenever Ready says something else."""
+    was, now = find(certificate.status.conditions, "Ready"), find(status.conditions, "Ready")
+    if now is not None and (was is None or (was.status, was.reason) != (now.status, now.reason)):
+        name = certificate.metadata.object_name
+        _log.info("Certificate %s: Ready=%s %s: %s", name, now.status, now.reason, now.message)
+
+
 def _same_attempt(certificate: Certificate, live: Object) -> bool:
-    """Whether `live` is the same object, with the same spec, in the same attempt at an order."""
+    """Whether `live` is the same object, with the same spec, and knows the same of the same order."""
     metadata, status = live["metadata"], live.get("status") or {}
-    mine, theirs = certificate.status.order or {}, status.get("order") or {}
     return (
         metadata["uid"] == certificate.metadata.uid
         and metadata["generation"] == certificate.metadata.generation
-        and mine.get("id") == theirs.get("id")
+        and (certificate.status.order or {}) == (status.get("order") or {})
     )
 
 
@@ -473,15 +441,14 @@ def _counted(view: View) -> Record:
     return replace(held, revision=before.revision + 1 if changed else before.revision)
 
 
-def _same_pair(view: View, held: Record, revision: int) -> Object:
-    assert held.pair is not None  # noqa: S101 -- asked only for a record that holds a pair
+def _same_pair(view: View, held: Record, pair: KeyPair, revision: int) -> Object:
     return record.body(
         view.certificate,
-        held.pair,
+        pair,
         need=held.need or view.need,
         revision=revision,
-        spec_hash=view.spec_hash,
-        issued_at=held.issued_at or held.pair.leaf.not_valid_before_utc,
+        spec_hash=held.spec_hash or view.spec_hash,
+        issued_at=held.issued_at or pair.leaf.not_valid_before_utc,
         renewed_for=held.renewed_for,
     )
 

@@ -39,17 +39,18 @@ class Context:
 
     async def live(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
         """The object as etcd has it now, or None; what kinds the store holds, it learns."""
+        held = self._held(resource.kind, namespace or "", name)
         try:
             found = await self.client.get(resource, namespace, name)
         except NotFound:
-            held = self._held(resource.kind, namespace or "", name)
-            if held is not None:
+            if held is not None and self._held(resource.kind, namespace or "", name) is held:
                 self.forget(resource.kind, held)
             return None
-        if resource.kind in self.store.kinds and self._watched(resource, found):
-            before = self.store.find(key_of(resource.kind, found))
-            if self.store.upsert(resource.kind, found):
-                self._wake_others(resource.kind, before, found)
+        # Where the watch was faster, what it said is at least as new.
+        unmoved = self._held(resource.kind, namespace or "", name) is held
+        known = resource.kind in self.store.kinds and self._watched(resource, found)
+        if known and unmoved and self.store.upsert(resource.kind, found):
+            self._wake_others(resource.kind, held, found)
         return found
 
     def learn(self, kind: str, answer: Object) -> None:

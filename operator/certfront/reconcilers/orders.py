@@ -8,20 +8,25 @@ import socket
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from certfront.engine.keys import Key
 from certfront.engine.store import Object
 from certfront.issuance.acme import driver as drivers
-from certfront.issuance.acme.account_key import AccountKey, key_authorization
+from certfront.issuance.acme.account_key import (
+    AccountKey,
+    InvalidAccountKey,
+    key_authorization,
+)
 from certfront.issuance.acme.driver import OrderRequest
 from certfront.issuance.acme.order import Attempt, Backoff, Pending, Presentation, View
+from certfront.issuance.needs import Wanted
 from certfront.issuance.outcomes import Blocked, Done, Failed, Outcome, Working
 from certfront.issuance.record import MARKER, RENEW, ROLE_LABEL, decoded, owner_reference
 from certfront.issuance.report import failures_before
 from certfront.issuance.triggers import Trigger
 from certfront.kube.errors import AlreadyExists, NotFound
-from certfront.kube.resources import SECRETS
+from certfront.kube.resources import CERTIFICATES, SECRETS
 from certfront.loadbalancers import acceptance, challenges
 from certfront.loadbalancers.challenges import ChallengeRoute, NoRouteForChallenge, Route
 from certfront.loadbalancers.haproxy import handover
@@ -34,11 +39,13 @@ from certfront.model.meta import InvalidObject, ObjectName, Value, parse, plain
 from certfront.model.times import from_text, to_text
 from certfront.pki import chain, issue, keys
 from certfront.pki.pair import KeyPair
-from certfront.reconcilers import certificates, secrets
-from certfront.reconcilers.accounts import KEY, Account, Accounts
+from certfront.reconcilers import secrets
+from certfront.reconcilers.accounts import KEY, Account, Accounts, account_secret_name
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends.observation import nodes_of
 from certfront.reconcilers.stores import CERTIFICATE, ISSUER, LOADBALANCER, SECRET
+from certfront.reconcilers.view import View as CertificateView
+from certfront.reconcilers.view import kept_key
 
 V = TypeVar("V", bound=Value)
 
@@ -48,6 +55,7 @@ CREATED_AT = "certfront.io/created-at"
 PENDING_KEY = "tls.key"
 ORDERS_AT_A_TIME = 8
 CHALLENGE_TYPES = ("http-01",)
+LEFT_BEHIND = ("pending", "challenge")
 _DAY = timedelta(days=1)
 _PROGRESS = {
     "Ordering": 5,
@@ -67,34 +75,45 @@ class OrderReconciler:
         self._accounts = accounts
         self._holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
 
-    async def advance(self, view: "certificates.View", trigger: Trigger) -> Outcome | KeyPair:
+    async def advance(self, view: CertificateView, trigger: Trigger) -> Outcome | KeyPair:
         """The next step of the order that `trigger` calls for; the pair once the CA has issued."""
         issuer, wanted = view.supply.issuer, view.wanted
         if issuer is None or wanted is None:
             return Blocked(reason="IssuerNotReady", message="The Issuer is not known.")
         account = await self._accounts.open(issuer)
         ports = _Ports(self._context, view.certificate, account)
-        request = self._request(view, trigger, issuer)
-        async with self._context.domains.bounded(account.domain, limit=ORDERS_AT_A_TIME):
-            outcome = await account.driver.advance(await self._seen(view, issuer), request, ports)
+        request = self._request(view, wanted, issuer)
+        # A slow CA must not hold the workers: who finds no place is asked again.
+        async with self._context.domains.bounded(
+            account.domain, limit=ORDERS_AT_A_TIME, patience=0
+        ):
+            outcome = await account.driver.advance(
+                await self._seen(view, trigger, issuer), request, ports
+            )
         if isinstance(outcome, drivers.Blocked) and outcome.reason == "AccountLost":
-            await self._accounts.open(issuer, again=True)
+            await self._accounts.open(issuer, lost=account)
             self._context.queue.add(Key(ISSUER, issuer.metadata.namespace, issuer.metadata.name))
         if isinstance(outcome, drivers.Obtained):
-            return self._checked(view, outcome)
+            return self._checked(wanted, outcome)
         return _translated(outcome, view)
 
     async def sweep(self, certificate: ObjectName) -> None:
-        """Delete the pending keys and challenges of a Certificate that has no open order."""
-        for role in ("pending", "challenge"):
-            for key in self._context.indices.secrets_by_certificate.lookup(
-                (role, str(certificate))
-            ):
-                secret = self._context.store.find(key)
-                if secret is not None:
-                    await secrets.delete(self._context, secret)
+        """Delete the pending keys and challenges of every attempt but the one that is open now.
 
-    async def _seen(self, view: "certificates.View", issuer: Issuer) -> View:
+        Which one that is, a live read tells: an older view must not cost an open order its key.
+        """
+        lookup = self._context.indices.secrets_by_certificate.lookup
+        keys = [key for role in LEFT_BEHIND for key in lookup((role, str(certificate)))]
+        if not keys:
+            return
+        live = await self._context.live(CERTIFICATES, *certificate)
+        order = ((live or {}).get("status") or {}).get("order") or {}
+        for key in keys:
+            secret = self._context.store.find(key)
+            if secret is not None and _attempt_of(secret) != order.get("id", ""):
+                await secrets.delete(self._context, secret)
+
+    async def _seen(self, view: CertificateView, trigger: Trigger, issuer: Issuer) -> View:
         status = view.certificate.status
         failures = failures_before(view.certificate, view.need)
         return View(
@@ -107,9 +126,10 @@ class OrderReconciler:
             secret_has_need=view.record.need == view.need,
             no_route=await self._no_route(view, issuer),
             challenge_types=CHALLENGE_TYPES,
+            keep_key=kept_key(view, trigger) is not None,
         )
 
-    async def _no_route(self, view: "certificates.View", issuer: Issuer) -> str | None:
+    async def _no_route(self, view: CertificateView, issuer: Issuer) -> str | None:
         """Why the challenges could not be answered; None where they can, or where nobody can tell."""
         if _is_external(issuer):
             return None
@@ -121,36 +141,28 @@ class OrderReconciler:
             return error.message
         return None
 
-    def _request(self, view: "certificates.View", trigger: Trigger, issuer: Issuer) -> OrderRequest:
-        wanted = view.wanted
-        assert wanted is not None  # noqa: S101 -- asked only where the spec was understood
-        kept = certificates.kept_key(view, trigger)
-        algorithm, size, encoding = (
-            wanted.key.algorithm,
-            wanted.key.size or None,
-            wanted.key.encoding,
-        )
+    def _request(self, view: CertificateView, wanted: Wanted, issuer: Issuer) -> OrderRequest:
+        key, encoding = wanted.key, wanted.key.encoding
         names, common_name = wanted.names, wanted.request.common_name
         profile = wanted.profile or (issuer.spec.acme.profile if issuer.spec.acme else "")
         return OrderRequest(
             dns_names=wanted.request.dns_names,
             ip_addresses=wanted.request.ip_addresses,
-            make_key=lambda: keys.to_pem(keys.generate(algorithm, size), encoding),
+            make_key=lambda: keys.to_pem(keys.generate(key.algorithm, key.size or None), encoding),
             make_csr=lambda pem: issue.csr(names, common_name, keys.from_pem(pem)),
             profile=profile or None,
-            existing_key=keys.to_pem(kept, encoding) if kept else None,
+            existing_key=view.record.pair.private_key_pem if view.record.pair else None,
         )
 
-    def _checked(self, view: "certificates.View", obtained: drivers.Obtained) -> Outcome | KeyPair:
+    def _checked(self, wanted: Wanted, obtained: drivers.Obtained) -> Outcome | KeyPair:
         """The pair, if the CA has issued what was asked for; nothing else reaches the Secret."""
-        assert view.wanted is not None  # noqa: S101 -- asked only where the spec was understood
         try:
             return chain.verify_issued(
                 obtained.chain_pem,
                 keys.from_pem(obtained.key_pem),
-                view.wanted.names,
+                wanted.names,
                 self._context.clock.now(),
-                encoding=view.wanted.key.encoding,
+                encoding=wanted.key.encoding,
             )
         except chain.IssuedMismatch as error:
             message = f"The CA issued something else than was ordered: {error}"
@@ -184,11 +196,6 @@ class _Ports:
             raise NotFound(404, "NotFound", "the pending key Secret holds no key")
         return found
 
-    async def delete_pending_key(self, attempt_id: str) -> None:
-        secret = await self._context.live(SECRETS, self._namespace, _pending_name(attempt_id))
-        if secret is not None:
-            await secrets.delete(self._context, secret)
-
     async def present(self, attempt: Attempt) -> None:
         for route in await self._routes(attempt):
             body = self._challenge_body(route, attempt)
@@ -211,13 +218,6 @@ class _Ports:
         if Presentation.ABSENT in states:
             return Presentation.ABSENT
         return Presentation.PARTIAL if Presentation.PARTIAL in states else Presentation.READY
-
-    async def withdraw(self, attempt: Attempt) -> None:
-        for route in await self._routes(attempt):
-            name = self._challenge_body(route, attempt)["metadata"]["name"]
-            secret = await self._context.live(SECRETS, route.load_balancer.namespace, name)
-            if secret is not None and _attempt_of(secret) == attempt.id:
-                await secrets.delete(self._context, secret)
 
     @property
     def _namespace(self) -> str:
@@ -301,14 +301,24 @@ def token_lookup(context: Context) -> Callable[[str, str | None], str | None]:
 
 
 def _thumbprint(context: Context, certificate: Object) -> str | None:
-    """The thumbprint of the account that orders for this certificate, from the store alone."""
+    """The thumbprint of the account that orders for this certificate, from the store alone.
+
+    The Secret is found through the Issuer, which tenants cannot write, never by what it says itself.
+    """
     key = Key(CERTIFICATE, certificate["metadata"]["namespace"], certificate["metadata"]["name"])
     for value in context.indices.certificates_by_issuer.values_of(key):
-        for secret in context.indices.accounts_by_issuer.lookup(value):
-            found = context.store.find(secret)
-            pem = decoded(found, KEY) if found else None
-            if pem is not None:
-                return AccountKey(pem).thumbprint
+        namespace, name = cast("tuple[str, str]", value)
+        found = context.store.find(Key(ISSUER, namespace, name))
+        issuer = _parsed(Issuer, found) if found else None
+        if issuer is None or issuer.spec.acme is None:
+            continue
+        holder = account_secret_name(issuer, issuer.spec.acme)
+        secret = context.store.get(SECRET, namespace, holder)
+        pem = decoded(secret, KEY) if secret else None
+        try:
+            return AccountKey(pem).thumbprint if pem else None
+        except InvalidAccountKey:
+            return None
     return None
 
 
@@ -327,7 +337,7 @@ def _route(
     return [Route(load_balancer=balancer, permission=permission, frontend=frontend)]
 
 
-def _translated(outcome: drivers.Outcome, view: "certificates.View") -> Outcome:
+def _translated(outcome: drivers.Outcome, view: CertificateView) -> Outcome:
     """The driver's outcome in the terms of a pass."""
     order = view.certificate.status.order
     match outcome:

@@ -16,7 +16,7 @@ from certfront.reconcilers import authorities
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.stores import SECRET
 
-DECRYPTION_SECONDS = 10.0
+CHECK_SECONDS = 10.0
 
 
 async def supply(context: Context, certificate: Certificate, wanted: Wanted) -> Supply:
@@ -38,19 +38,21 @@ async def supply(context: Context, certificate: Certificate, wanted: Wanted) -> 
 
 
 async def _from_authority(context: Context, certificate: Certificate, wanted: Wanted) -> Supply:
-    issuer = await authorities.permitted_issuer(context, certificate, wanted.names)
+    issuer = await authorities.permitted_issuer(context, certificate, _granted_names(wanted))
     reissue = _later(certificate.spec.renewal.reissue_before, issuer.spec.reissue_before)
     try:
         authority, watched = await authorities.authority_of(context, issuer)
     except Refused as error:
-        problem = Blocked(reason=error.reason, message=error.message, after=POLL_UNLABELLED)
+        said = f"The CA of Issuer {issuer.metadata.object_name}: {error.message}"
+        problem = Blocked(reason=error.reason, message=said, after=POLL_UNLABELLED)
         return Supply(identity=None, problem=problem, issuer=issuer, poll=POLL_UNLABELLED)
     refusal: Impossible | None = None
     try:
         if issuer.spec.ca is not None:
             check_allowed(issuer.spec.ca, wanted)
     except Refused as error:
-        refusal = Impossible(reason=error.reason, message=error.message)
+        said = f"Issuer {issuer.metadata.object_name}: {error.message}"
+        refusal = Impossible(reason=error.reason, message=said)
     return Supply(
         identity=authority.fingerprint,
         problem=refusal,
@@ -78,7 +80,7 @@ def _unready(context: Context, issuer: Issuer) -> Blocked | None:
     ready = next((c for c in issuer.status.conditions if c.type == "Ready"), None)
     if ready is not None and ready.status == "True":
         return None
-    said = f": {ready.message}" if ready is not None else " yet."
+    said = f": {ready.message.partition(' See http')[0]}" if ready is not None else " yet."
     message = f"Issuer {issuer.metadata.object_name} is not ready{said}"
     return Blocked(reason=ready.reason if ready else "IssuerNotReady", message=message)
 
@@ -99,7 +101,8 @@ async def _from_upload(context: Context, certificate: Certificate, wanted: Wante
     try:
         accepted = await _checked(context, material, wanted, source)
     except upload.Refused as error:
-        problem = Impossible(reason=str(error.fault), message=error.message)
+        said = f"Secret {source.secret_ref.name}: {error.message}"
+        problem = Impossible(reason=str(error.fault), message=said)
         return Supply(problem=problem, poll=poll)
     if accepted.not_yet_valid:
         start = accepted.pair.leaf.not_valid_before_utc
@@ -112,16 +115,14 @@ async def _from_upload(context: Context, certificate: Certificate, wanted: Wante
 async def _checked(
     context: Context, material: upload.UploadMaterial, wanted: Wanted, source: UploadedSource
 ) -> upload.Accepted:
-    """The outcome of every check; what has to be decrypted first is checked in a thread."""
+    """The outcome of every check, made in a thread: a large RSA key takes seconds to validate."""
 
     def check() -> upload.Accepted:
         return upload.check(
             material, names_required=wanted.names, policy=source.policy, now=context.clock.now()
         )
 
-    if material.pkcs12 is None and material.password is None:
-        return check()
-    return await run_blocking(context.executor, check, DECRYPTION_SECONDS)
+    return await run_blocking(context.executor, check, CHECK_SECONDS)
 
 
 async def _material(
@@ -158,6 +159,13 @@ def _required(secret: dict[str, object], name: str, key: str) -> bytes:
         message = f"Secret {name} has no key {key}."
         raise Waiting("SecretNotFound", message, after_seconds=POLL_UNLABELLED.total_seconds())
     return found
+
+
+def _granted_names(wanted: Wanted) -> tuple[str, ...]:
+    """What an Issuer must grant: a common name too, although it is no host name."""
+    common_name = (wanted.request.common_name or "").lower()
+    extra = () if not common_name or common_name in wanted.names else (common_name,)
+    return (*wanted.names, *extra)
 
 
 def _directory(issuer: Issuer) -> str:

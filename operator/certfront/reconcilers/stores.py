@@ -49,7 +49,6 @@ class Indices:
     load_balancers_by_certificate: Index
     certificates_by_token: Index
     secrets_by_certificate: Index
-    accounts_by_issuer: Index
 
     def __iter__(self) -> Iterator[Index]:
         yield self.certificates_by_secret
@@ -61,7 +60,6 @@ class Indices:
         yield self.load_balancers_by_certificate
         yield self.certificates_by_token
         yield self.secrets_by_certificate
-        yield self.accounts_by_issuer
 
 
 def new_store(settings: Settings) -> tuple[Store, Indices]:
@@ -78,7 +76,6 @@ def new_store(settings: Settings) -> tuple[Store, Indices]:
         load_balancers_by_certificate=Index(LOADBALANCER, _certificates_of_frontend),
         certificates_by_token=Index(CERTIFICATE, _tokens_of_certificate),
         secrets_by_certificate=Index(SECRET, _certificate_of_secret),
-        accounts_by_issuer=Index(SECRET, _issuer_of_account),
     )
     trims: dict[str, Trim] = dict.fromkeys(RESOURCES, _whole)
     return Store(trims, indices), indices
@@ -168,13 +165,6 @@ def _certificate_of_secret(obj: Object) -> Iterator[tuple[str, str]]:
     marker = (metadata.get("annotations") or {}).get("certfront.io/certificate")
     if role and marker:
         yield (role, marker)
-
-
-def _issuer_of_account(obj: Object) -> Iterator[tuple[str, str]]:
-    marker = (obj["metadata"].get("annotations") or {}).get("certfront.io/issuer", "")
-    namespace, slash, name = marker.partition("/")
-    if slash:
-        yield (namespace, name)
 
 
 def _load_balancer_of(obj: Object, settings: Settings) -> Iterator[tuple[str, str]]:

@@ -81,10 +81,11 @@ class AnsweringReconciler(Reconciler):
                 record.token, self.account.session.thumbprint
             )
 
-    async def withdraw(self, attempt: Attempt) -> None:
-        await super().withdraw(attempt)
-        for record in attempt.authorizations:
-            self.account.answers.pop(record.token, None)
+    async def sweep(self) -> None:
+        await super().sweep()
+        held = {r.token for a in self.presented_tokens.values() for r in a.authorizations}
+        for token in set(self.account.answers) - held:
+            del self.account.answers[token]
 
 
 def reconciler_for(account: Account, *names: str) -> AnsweringReconciler:

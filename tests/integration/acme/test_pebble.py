@@ -1,4 +1,4 @@
-"""Behaviours of reference acme.md whose column says Pebble, with real validation by our own port."""
+"""What only a real ACME server shows, with real validation through our own challenge port."""
 
 from pathlib import Path
 

@@ -7,13 +7,15 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from certfront.engine.keys import Key
-from certfront.engine.store import Index, Store, revision_of
+from certfront.engine.store import Index, Store
+from certfront.model.meta import revision_of
 
 KIND = "LoadBalancerFrontend"
 NAMES = st.sampled_from(["a", "b", "c"])
 NAMESPACES = st.sampled_from(["red", "blue"])
 UIDS = st.sampled_from(["u1", "u2"])
 REVISIONS = st.integers(1, 50)
+KEYS = [Key(KIND, namespace, name) for namespace in ("red", "blue") for name in ("a", "b", "c")]
 CERTIFICATES = st.lists(st.sampled_from(["x", "y", "z"]), max_size=3)
 
 
@@ -64,11 +66,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_objects_are_those_of_the_model(self) -> None:
-        for namespace in ("red", "blue"):
-            for name in ("a", "b", "c"):
-                key = Key(KIND, namespace, name)
-                assert self.store.find(key) == self.model.get(key)
-        assert self.store.count(KIND) == len(self.model)
+        for key in KEYS:
+            assert self.store.find(key) == self.model.get(key)
+        assert len(list(self.store.items(KIND))) == len(self.model)
 
     @invariant()
     def the_indices_are_those_of_a_full_scan(self) -> None:
@@ -77,8 +77,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert set(self.by_certificate.lookup(value)) == having
             first = {k for k, o in self.model.items() if o["spec"]["certificates"][:1] == [value]}
             assert set(self.by_first.lookup(value)) == first
-        used = {v for o in self.model.values() for v in o["spec"]["certificates"]}
-        assert set(self.by_certificate.values()) == used
+        held = {key: frozenset(o["spec"]["certificates"]) for key, o in self.model.items()}
+        for key in KEYS:
+            assert self.by_certificate.values_of(key) == held.get(key, frozenset())
 
 
 TestStoreMachine = StoreMachine.TestCase

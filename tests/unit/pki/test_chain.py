@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from certfront.model.keys import KeyEncoding
-from certfront.pki import chain
+from certfront.pki import certificates, chain
 from certfront.pki.chain import IssuedFault, IssuedMismatch
 from tests.unit.pki import builders as b
 
@@ -75,8 +75,8 @@ def test_an_issuer_is_known_by_its_signature_not_by_its_name() -> None:
     path = chain.order(LEAF.certificate, [impostor.certificate, LOWER.certificate])
     assert path.served == (LEAF.certificate, LOWER.certificate)
     assert path.extras == (impostor.certificate,)
-    assert not chain.issued_by(LEAF.certificate, impostor.certificate)
-    assert chain.issued_by(LEAF.certificate, LOWER.certificate)
+    assert not certificates.is_issued_by(LEAF.certificate, impostor.certificate)
+    assert certificates.is_issued_by(LEAF.certificate, LOWER.certificate)
 
 
 def test_authorities_that_sign_each_other_do_not_loop() -> None:

@@ -1,4 +1,4 @@
-"""Certificates made here follow RFC 5280 and section 5.3 of acme.md, and verifiers accept them."""
+"""Certificates made here follow RFC 5280, and verifiers accept them."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from certfront.pki.faults import UploadFault
-from certfront.pki.pair import InvalidPair, bundle_pem, parse_pair
+from certfront.pki.faults import InvalidPair, UploadFault
+from certfront.pki.pair import bundle_pem, parse_pair
 from tests.unit.pki import builders as b
 
 ROOT = b.authority("Example Root")
@@ -18,7 +18,6 @@ def test_a_pair_is_read_as_it_was_written() -> None:
     pair = parse_pair(CHAIN, LEAF.key_pem)
     assert pair.leaf == LEAF.certificate
     assert pair.tls_crt == CHAIN
-    assert pair.certificate_pem == LEAF.pem
     assert pair.private_key_pem == LEAF.key_pem
     assert pair.ca_crt is None
 

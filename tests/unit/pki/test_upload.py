@@ -1,4 +1,4 @@
-"""The check list of uploaded certificates (acme.md section 5.2), row by row."""
+"""The check list of uploaded certificates, row by row."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _LARGEST_PEM = 16 * 1024
 _RSA_BITS = range(2048, 8193)
 
 
-class InvalidAccountKey(Exception):  # noqa: N818 -- named for what the caller has in hand
+class InvalidAccountKey(Exception):
     """The bytes are not a private key that an ACME account can use. Never shows them."""
 
 

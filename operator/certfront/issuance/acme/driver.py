@@ -33,7 +33,6 @@ from certfront.issuance.acme.order import (
     ReadAuthorizations,
     ReadOrder,
     ReadPending,
-    RecordOrder,
     RecordTokens,
     Report,
     StartChallenges,
@@ -79,10 +78,6 @@ class OrderPorts(Protocol):
         """Create the attempt's immutable key Secret; where one exists, what it holds."""
         ...
 
-    async def delete_pending_key(self, attempt_id: str) -> None:
-        """Delete the attempt's key Secret; absent is done."""
-        ...
-
     async def present(self, attempt: Attempt) -> None:
         """Hand the attempt's answers to whoever serves them; present already is done."""
         ...
@@ -91,17 +86,13 @@ class OrderPorts(Protocol):
         """How far the answers are."""
         ...
 
-    async def withdraw(self, attempt: Attempt) -> None:
-        """Remove the attempt's answers; absent is done."""
-        ...
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
     """What is ordered. Names are normalised (A-labels, canonical addresses).
 
     `make_key` returns a new private key as PEM, `make_csr` the DER request for such a key; both
-    run in a thread. `existing_key` is the key to keep (rotation Never), already in the Secret.
+    run in a thread. `existing_key` is the one in the TLS Secret, used by attempts that keep it.
     """
 
     dns_names: tuple[str, ...]
@@ -147,14 +138,14 @@ class Obtained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """The TLS Secret holds the need: write the facts, clear the attempt, then `clean_up`."""
+    """The TLS Secret holds the need: write the facts, clear the attempt."""
 
     attempt: Attempt | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The attempt is over: count it, clear it from status, then `clean_up`.
+    """The attempt is over: count it, clear it from status.
 
     `identifier` and `challenge` are empty where the failure concerns no single name.
     """
@@ -170,7 +161,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
-    """The attempt is no longer wanted: clear it without counting, then `clean_up`."""
+    """The attempt is no longer wanted: clear it without counting."""
 
     attempt: Attempt
     reason: str
@@ -178,13 +169,6 @@ class Abandoned:
 
 
 Outcome = Continue | Blocked | Obtained | Completed | Failed | Abandoned
-
-
-async def clean_up(attempt: Attempt, ports: OrderPorts) -> None:
-    """Remove what an attempt left behind (K3), after status no longer holds it. Idempotent."""
-    if attempt.authorizations:
-        await ports.withdraw(attempt)
-    await ports.delete_pending_key(attempt.id)
 
 
 class OrderDriver:
@@ -238,9 +222,9 @@ class OrderDriver:
         if attempt is None:
             return view
         view = replace(view, started=self._started.get(attempt.id, frozenset()))
-        if request.existing_key is None:
+        if request.existing_key is None or not attempt.kept_key:
             return view
-        # The key is in the TLS Secret already, so none is stored for the order (K1 is spared).
+        # The key is in the TLS Secret already, so none is stored for the order.
         kept = attempt.order_url and Pending(
             key_pem=request.existing_key,
             order_url=attempt.order_url,
@@ -444,8 +428,6 @@ def _written(step: Effect) -> Outcome:
     match step:
         case Claim(attempt):
             return _record(attempt, reasons.ORDERING, "about to order from the CA")
-        case RecordOrder(attempt):
-            return _record(attempt, reasons.ORDER_CREATED, "the CA has accepted the order")
         case RecordTokens(attempt):
             return _record(attempt, reasons.ORDER_CREATED, "the CA asks for proof of control")
         case Report(attempt):

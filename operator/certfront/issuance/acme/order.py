@@ -5,7 +5,7 @@
 each, and what a restart finds, is the table of DESIGN's reference protocols.md section 2:
 
     Claim           S1: the attempt is in status before anything is ordered
-    NewOrder        at the CA; its URL is recorded at once (RecordOrder, S2)
+    NewOrder        at the CA; its URL is recorded at once (S2)
     RecordTokens    S3: tokens are in status before any answer is presented
     Present         the answers are handed to whoever serves them
     StartChallenges at the CA, after the answers are known to be served
@@ -56,7 +56,10 @@ class ChallengeRecord(Value, frozen=True, kw_only=True):
 
 
 class Attempt(Value, frozen=True, kw_only=True):
-    """One attempt at a need: what `status.order` holds. `id` is the need and the retry number."""
+    """One attempt at a need: what `status.order` holds. `id` is the need and the retry number.
+
+    `kept_key` is decided with the claim: a rotation setting that changes later does not change it.
+    """
 
     id: str
     need: str
@@ -67,6 +70,7 @@ class Attempt(Value, frozen=True, kw_only=True):
     authorizations: tuple[ChallengeRecord, ...] = ()
     started_at: datetime | None = None
     certificate_url: str | None = msgspec.field(name="certificateURL", default=None)
+    kept_key: bool = False
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +130,7 @@ class View:
     order: Order | Problem | Unread = UNREAD
     authorizations: tuple[Authorization, ...] | Unread = UNREAD
     started: frozenset[str] = frozenset()
+    keep_key: bool = False
 
 
 class Backoff(Enum):
@@ -173,13 +178,6 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class NewOrder:
     """Place the order, then record its URL."""
-
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class RecordOrder:
-    """Write the order's URL to status."""
 
     attempt: Attempt
 
@@ -273,7 +271,6 @@ Read = ReadPending | AskPresented | ReadOrder | ReadAuthorizations
 Effect = (
     Claim
     | NewOrder
-    | RecordOrder
     | RecordTokens
     | Present
     | StartChallenges
@@ -311,17 +308,6 @@ def decide(view: View) -> Step:
     return _with_order(view, attempt, attempt.order_url)
 
 
-def superseded(current: Attempt | None, learned: Attempt) -> bool:
-    """Whether a fact learned outside may no longer be written after a conflict.
-
-    It may while the attempt in status is still the one it was learned for and does not hold
-    another order's URL; then the write is repeated with the new resourceVersion.
-    """
-    if current is None or current.id != learned.id:
-        return True
-    return current.order_url not in (None, learned.order_url)
-
-
 def _before_claim(view: View) -> Step:
     if view.need is None:
         return Wait(seconds=_LONGEST_ADVISED_POLL, progress=reasons.ORDERING, message="")
@@ -335,8 +321,7 @@ def _before_order(view: View, attempt: Attempt) -> Step:
     if view.pending is UNREAD:
         return ReadPending()
     if isinstance(view.pending, Pending):
-        # Status was restored from before S2; the immutable Secret knows the order.
-        return RecordOrder(msgspec.structs.replace(attempt, order_url=view.pending.order_url))
+        return _foreign_key(view, attempt)
     if _interrupted(view, attempt):
         age = (view.now - attempt.claimed_at).total_seconds()
         if 0 <= age < CLAIM_SECONDS:
@@ -358,6 +343,7 @@ def _claimed(view: View, need: str, number: int) -> Attempt:
         number=number,
         claimed_at=view.now.replace(microsecond=0),
         holder=view.holder,
+        kept_key=view.keep_key,
     )
 
 
@@ -630,13 +616,21 @@ def _issue(view: View, attempt: Attempt, order: Order) -> Step:
             backoff=_free_once(view),
         )
     if view.pending.order_url != attempt.order_url:
-        # Status was restored from an older copy; the immutable Secret names the attempt's order.
-        return RecordOrder(
-            msgspec.structs.replace(
-                attempt, order_url=view.pending.order_url, authorizations=(), started_at=None
-            )
-        )
+        return _foreign_key(view, attempt)
     return _finish(view, attempt, order, view.pending)
+
+
+def _foreign_key(view: View, attempt: Attempt) -> Fail:
+    """A pending key that names another order than status does: an older copy of status, or a trap.
+
+    Whoever may write Secrets in the namespace could have put it there, so the URL is never followed.
+    """
+    return _fail(
+        attempt,
+        reasons.KEY_LOST,
+        "the pending key belongs to another order; a new one is placed",
+        backoff=_free_once(view),
+    )
 
 
 def _finish(view: View, attempt: Attempt, order: Order, pending: Pending) -> Step:

@@ -98,7 +98,7 @@ class AcmeError(Exception):
     """Root of what this package raises."""
 
 
-class AcmeProblem(AcmeError):  # noqa: N818 -- named for what the caller has in hand
+class AcmeProblem(AcmeError):
     """The CA answered an operation with an error. `retry_after` is in seconds, clamped."""
 
     def __init__(
@@ -141,7 +141,7 @@ class AcmeProblem(AcmeError):  # noqa: N818 -- named for what the caller has in 
         return classify(self.operation, self.type, self.status)
 
 
-class CaUnreachable(AcmeError):  # noqa: N818 -- named for what the caller has in hand
+class CaUnreachable(AcmeError):
     """No usable answer came: the network, TLS, a time-out, or a body that is not an answer."""
 
 
@@ -149,7 +149,7 @@ class CaUntrusted(CaUnreachable):
     """The CA's own certificate does not verify against the configured roots."""
 
 
-class EndpointRefused(AcmeError):  # noqa: N818 -- named for what the caller has in hand
+class EndpointRefused(AcmeError):
     """A URL that this installation does not talk to: not HTTPS, or an address not allowed."""
 
 

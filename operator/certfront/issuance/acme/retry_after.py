@@ -1,6 +1,6 @@
 """`Retry-After` in both of its forms, as clamped seconds (RFC 9110 section 10.2.3).
 
-Used by `session` for headers and by `problems` for the text of rate-limit answers. `acme` has a
+Used by `session`, for headers and for the text of rate-limit answers. `acme` has a
 parser of its own that reads HTTP-dates as local time; it is never called.
 """
 

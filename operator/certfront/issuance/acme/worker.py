@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from certfront.issuance.acme import transport
+from certfront.issuance.acme.problems import CaUnreachable
 from certfront.issuance.acme.session import Session
 from certfront.model.clock import Clock
 
@@ -18,6 +19,8 @@ Result = TypeVar("Result")
 
 CALL_SECONDS = 60.0
 """The default deadline of a call, bad nonces and redirects included."""
+
+_CLOSED = "the account is being opened anew"
 
 
 class AccountWorker:
@@ -37,21 +40,28 @@ class AccountWorker:
     async def call(self, function: Callable[[], Result], deadline: float = CALL_SECONDS) -> Result:
         """Run `function` in a thread; everything it sends ends within `deadline` seconds.
 
-        Raises what it raises. When the caller is cancelled, a call that has begun is awaited
-        first, and one that has not begun never runs.
+        Raises what it raises, and CaUnreachable where the account is closed meanwhile. When the
+        caller is cancelled, a call that has begun is awaited first, and another never runs.
         """
 
         def bounded() -> Result:
             with transport.deadline(deadline, self._clock):
                 return function()
 
-        future = self._executor.submit(bounded)
+        try:
+            future = self._executor.submit(bounded)
+        except RuntimeError:
+            raise CaUnreachable(_CLOSED) from None
         waiting = asyncio.wrap_future(future)
         self._in_flight += 1
         waiting.add_done_callback(self._ended)
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if future.cancelled() and (task is None or not task.cancelling()):
+                # Not the caller was cancelled, but the call: the account was closed meanwhile.
+                raise CaUnreachable(_CLOSED) from None
             if not future.cancel():
                 await _settled(waiting)
             raise

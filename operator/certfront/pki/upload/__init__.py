@@ -1,8 +1,9 @@
 """The policy for certificates that people bring: everything is checked before anything is used.
 
 `check` reads the material within bounds (`reading`), builds the chain, and applies the check list
-of acme.md section 5.2 (`policy`). Its only failure is `Refused`, with a fault and a remedy. Used by
-`certfront.issuance.uploaded` and for the `secretRef` of frontends.
+(`policy`). Its only failure is `Refused`, with a fault and a remedy. Used by
+`certfront.reconcilers.sources` for Certificates of type Uploaded, and by
+`certfront.loadbalancers.materials` for the `secretRef` of frontends.
 """
 
 from __future__ import annotations

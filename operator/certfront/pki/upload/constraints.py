@@ -13,8 +13,6 @@ from cryptography import x509
 
 from certfront.pki import certificates, names
 
-__all__ = ["allow"]
-
 
 def allow(constraints: x509.NameConstraints, leaf: x509.Certificate) -> bool:
     """Say whether every name of the leaf is permitted and none is excluded."""

@@ -1,4 +1,6 @@
-"""The check list for uploaded certificates (acme.md section 5.2), one small function a row.
+"""The check list for uploaded certificates, one small function a row.
+
+Each row is a rule of RFC 5280, or a property without which servers or browsers refuse the pair.
 
 Each check looks at a closed `Candidate` and yields findings; `apply` refuses on the first one that
 is not merely a warning. Used by `certfront.pki.upload` alone.
@@ -19,8 +21,6 @@ from certfront.pki import certificates, facts, keys, names
 from certfront.pki.chain import Path
 from certfront.pki.faults import REMEDY, UnusableMaterial, UploadFault
 from certfront.pki.upload import constraints
-
-__all__ = ["Candidate", "apply"]
 
 _BROWSER_CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _PUBLIC_LIMITS = (

@@ -17,8 +17,6 @@ from certfront.pki import certificates, der, keys, pem
 from certfront.pki.faults import REMEDY, UnusableMaterial, UploadFault
 from certfront.pki.pair import MAX_CHAIN_LENGTH
 
-__all__ = ["Contents", "UploadMaterial", "read", "read_trust_bundle"]
-
 MAX_MATERIAL_SIZE = pem.MAX_PEM_SIZE
 """Octets of certificate, chain, key and PKCS#12 together."""
 

@@ -16,7 +16,6 @@ from certfront.issuance.acme.driver import (
     OrderDriver,
     OrderRequest,
     Outcome,
-    clean_up,
 )
 from certfront.issuance.acme.order import Attempt, Pending, Presentation, View
 from certfront.model.clock import Clock
@@ -63,6 +62,7 @@ class Reconciler:
     status_writes: list[str] = field(default_factory=list)
     secret_writes: list[str] = field(default_factory=list)
     presentation: Callable[[], Presentation] = lambda: Presentation.READY
+    keep_key: bool = False
     kill_at: int | None = None
     effects: int = 0
     done: bool = False
@@ -89,11 +89,6 @@ class Reconciler:
         self.effect()
         return self.pending[attempt_id]
 
-    async def delete_pending_key(self, attempt_id: str) -> None:
-        self.effect()
-        if self.pending.pop(attempt_id, None):
-            self.secret_writes.append("pending deleted")
-
     async def present(self, attempt: Attempt) -> None:
         assert self.attempt is not None
         assert self.attempt.authorizations == attempt.authorizations, "tokens first, then answers"
@@ -106,15 +101,15 @@ class Reconciler:
             return Presentation.ABSENT
         return self.presentation()
 
-    async def withdraw(self, attempt: Attempt) -> None:
-        self.presented_tokens.pop(attempt.id, None)
-
-    def sweep(self) -> None:
-        """What a crash between status and clean-up left is removed by a later pass."""
+    async def sweep(self) -> None:
+        """Remove what every attempt but the present one has left behind."""
         current = self.attempt.id if self.attempt is not None else None
-        for left in (self.pending, self.presented_tokens):
-            for attempt_id in [name for name in left if name != current]:
-                del left[attempt_id]
+        for attempt_id in [name for name in self.pending if name != current]:
+            self.effect()
+            del self.pending[attempt_id]
+            self.secret_writes.append("pending deleted")
+        for attempt_id in [name for name in self.presented_tokens if name != current]:
+            del self.presented_tokens[attempt_id]
 
     # Reconciling
 
@@ -127,6 +122,7 @@ class Reconciler:
             attempt=self.attempt,
             failed_attempts=self.failed_attempts,
             secret_has_need=self.stored_chain is not None,
+            keep_key=self.keep_key,
         )
 
     async def step(self, driver: OrderDriver, request: OrderRequest, holder: str) -> Outcome:
@@ -157,14 +153,12 @@ class Reconciler:
                 self.failed_attempts += 1
                 self.attempt = None
                 self.status_writes.append(outcome.reason)
-                await clean_up(outcome.attempt, self)
-            case Completed(attempt=finished):
+                await self.sweep()
+            case Completed():
                 self.attempt = None
                 self.status_writes.append("done")
                 self.effect()
-                if finished is not None:
-                    await clean_up(finished, self)
-                self.sweep()
+                await self.sweep()
                 self.done = True
             case _:
                 pass

@@ -60,6 +60,7 @@ async def test_a_kept_key_is_not_stored_again(
     request = request_for(*NAMES)
     kept = request.make_key()
     request = request_for(*NAMES, existing_key=kept)
+    reconciler.keep_key = True
     await reconciler.run(driver, request, wait=clock.advance)
     assert reconciler.secret_writes == ["tls"]
     assert reconciler.stored_key is not None

@@ -25,7 +25,6 @@ from certfront.issuance.acme.order import (
     ReadAuthorizations,
     ReadOrder,
     ReadPending,
-    RecordOrder,
     RecordTokens,
     Report,
     StartChallenges,
@@ -33,7 +32,6 @@ from certfront.issuance.acme.order import (
     View,
     Wait,
     decide,
-    superseded,
 )
 from certfront.issuance.acme.problems import PREFIX, Problem
 from certfront.issuance.acme.resources import Authorization, Challenge, Identifier, Order
@@ -128,16 +126,23 @@ def test_a_claim_of_another_holder_waits_out_one_call() -> None:
     )
 
 
-def test_a_status_older_than_the_stored_key_takes_the_order_from_the_secret() -> None:
-    assert decide(view(attempt=CLAIMED, pending=PENDING)) == RecordOrder(ORDERED)
-    step = decide(
+@pytest.mark.parametrize(
+    "seen",
+    [
+        view(attempt=CLAIMED, pending=PENDING),
         view(
             attempt=msgspec.structs.replace(ORDERED, order_url="https://ca/order/0"),
             order=order("ready"),
             pending=PENDING,
-        )
-    )
-    assert step == RecordOrder(ORDERED)
+        ),
+    ],
+    ids=["no order is known", "another order is known"],
+)
+def test_the_order_url_in_a_pending_key_is_never_followed(seen: View) -> None:
+    """Whoever may write Secrets in the namespace could have put another's order there."""
+    step = decide(seen)
+    assert isinstance(step, Fail)
+    assert step.reason == reasons.KEY_LOST
 
 
 def test_o1_a_recorded_order_is_read_not_made_again() -> None:
@@ -387,15 +392,6 @@ def test_o15_an_expired_pending_order_is_over() -> None:
     assert isinstance(step, Fail)
     assert step.reason == "OrderExpired"
     assert isinstance(decide(view(attempt=ORDERED, order=order("expired"))), Fail)
-
-
-def test_a_learned_fact_may_be_written_again_while_its_attempt_is_current() -> None:
-    assert not superseded(CLAIMED, ORDERED)
-    assert not superseded(ORDERED, RECORDED)
-    assert superseded(None, ORDERED)
-    assert superseded(msgspec.structs.replace(CLAIMED, id="need-2"), ORDERED)
-    other = msgspec.structs.replace(ORDERED, order_url="https://ca/order/9")
-    assert superseded(other, ORDERED)
 
 
 def test_an_attempt_survives_being_written_to_status() -> None:
