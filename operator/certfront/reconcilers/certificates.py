@@ -133,7 +133,6 @@ class CertificateReconciler:
         if view.certificate.spec.type == "ACME" and not view.live:
             # What is in the store is a hint: an order is justified by a live read alone.
             return await self._act(await self._observe(view.certificate, live=True))
-        _log.info("%s: %s", view.certificate.metadata.object_name, decision.message)
         carried = await self._carried_over(view, decision)
         if carried is not None:
             return Done(issued=False), carried
