@@ -4,7 +4,6 @@ A Secret is ours if it is a TLS Secret whose marker names this Certificate (DESI
 """
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from certfront.issuance.needs import SpecHash, Wanted
 from certfront.model.certificate import Certificate
 from certfront.model.meta import API_VERSION
+from certfront.model.secret_data import value_of
 from certfront.model.times import from_text, to_text
 from certfront.pki import keys
 from certfront.pki.facts import Facts, read
@@ -195,14 +195,6 @@ def covers(record: Record, wanted: Wanted) -> bool:
     )
 
 
-def decoded(secret: Mapping[str, Any], key: str) -> bytes | None:
-    """The bytes under `key` of a Secret; None where it is absent or not base64."""
-    try:
-        return base64.b64decode((secret.get("data") or {})[key], validate=True)
-    except (KeyError, binascii.Error, TypeError):
-        return None
-
-
 def _spelled(name: str) -> str:
     try:
         return normalise_dns(name)
@@ -222,7 +214,7 @@ def _ownership(
 
 
 def _pair(secret: Mapping[str, Any]) -> tuple[KeyPair | None, str]:
-    certificate, key = decoded(secret, "tls.crt"), decoded(secret, "tls.key")
+    certificate, key = value_of(secret, "tls.crt"), value_of(secret, "tls.key")
     if not certificate or not key:
         return None, "tls.crt or tls.key is missing"
     try:

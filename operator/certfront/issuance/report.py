@@ -3,9 +3,8 @@
 The conditions mirror the task (DESIGN section 2). Nothing here reads a clock or another object.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,7 +15,9 @@ from certfront.issuance.record import RENEW, Record
 from certfront.issuance.triggers import Trigger
 from certfront.model import tasks
 from certfront.model.certificate import Certificate, CertificateStatus, LastFailure
-from certfront.model.conditions import Condition, bounded, merged
+from certfront.model.clock import CLOCK_TOLERANCE
+from certfront.model.columns import column
+from certfront.model.conditions import Condition, bounded, merged, with_page
 from certfront.model.tasks import Action, Task
 from certfront.model.times import from_text, to_text
 from certfront.pki.facts import Facts
@@ -58,7 +59,7 @@ class Findings:
         return (
             facts is not None
             and self.matches_spec
-            and facts.not_before <= self.now + timedelta(minutes=5)
+            and facts.not_before <= self.now + CLOCK_TOLERANCE
             and self.now < facts.not_after
         )
 
@@ -127,11 +128,6 @@ def conditions(findings: Findings) -> tuple[Condition, ...]:
     if findings.installation.frontends:
         found.append(_installed(findings.installation))
     return tuple(found)
-
-
-def column(names: Sequence[str]) -> str:
-    """The first name, and how many more there are."""
-    return "" if not names else names[0] + (f" +{len(names) - 1}" if len(names) > 1 else "")
 
 
 def wake_time(findings: Findings) -> datetime | None:
@@ -232,9 +228,7 @@ def _how_to_retry(findings: Findings) -> str:
 
 
 def _with_page(findings: Findings, message: str, reason: str) -> str:
-    """`message` with the address of the page about `reason`, which is never cut off."""
-    page = f" See {findings.documentation_url}/{reason}"
-    return bounded(message, 1024 - len(page)) + page
+    return with_page(message, f"{findings.documentation_url}/{reason}")
 
 
 def _previous_reason(findings: Findings) -> str:

@@ -1,4 +1,4 @@
-"""The kind Certificate: this key pair should exist, valid, for these names (DESIGN section 1)."""
+"""The kind Certificate: this key pair should exist, valid, for these names."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -40,7 +40,7 @@ class Renewal(Value, frozen=True, kw_only=True):
 
 
 class PrivateKeySpec(Value, frozen=True, kw_only=True):
-    """How keys are made. An unset algorithm is chosen by what the load balancers take."""
+    """How keys are made. An unset algorithm follows from the size; without one it is ECDSA."""
 
     algorithm: KeyAlgorithm | None = None
     size: int = 0

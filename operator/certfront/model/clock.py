@@ -1,6 +1,6 @@
 """Time as a value that is handed in, so that every rule about time can be tested without waiting.
 
-Used by every layer. Nothing else in the project calls `datetime.now` or `time.monotonic`.
+Nothing else in the project calls `datetime.now` or `time.monotonic`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "FrozenClock", "SystemClock"]
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""So far the clocks of two machines may be apart before what one says means nothing to the other."""
 
 
 class Clock(Protocol):

@@ -28,6 +28,12 @@ def bounded(message: str, limit: int = MESSAGE_LIMIT) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def with_page(message: str, page: str) -> str:
+    """`message` and the address of the `page` that says more: only the message is ever cut."""
+    told = f" See {page}"
+    return bounded(message, max(MESSAGE_LIMIT - len(told), 1)) + told
+
+
 def merged(
     previous: Sequence[Condition], wanted: Iterable[Condition], *, generation: int, now: datetime
 ) -> tuple[Condition, ...]:

@@ -17,7 +17,7 @@ class CertfrontError(Exception):
         super().__init__(f"{reason}: {self.message}")
 
 
-class Waiting(CertfrontError):  # noqa: N818 -- a state of the object, not an accident
+class Waiting(CertfrontError):
     """Something else must happen first; `after_seconds` is when to look again (None: on a change)."""
 
     def __init__(self, reason: str, message: str, *, after_seconds: float | None = None) -> None:
@@ -25,5 +25,5 @@ class Waiting(CertfrontError):  # noqa: N818 -- a state of the object, not an ac
         self.after_seconds = after_seconds
 
 
-class Refused(CertfrontError):  # noqa: N818 -- a state of the object, not an accident
+class Refused(CertfrontError):
     """The object's own spec or supplied bytes make it impossible; a person must act."""

@@ -1,4 +1,4 @@
-"""The kind Issuer: where certificates come from (DESIGN section 1)."""
+"""The kind Issuer: where certificates come from."""
 
 from datetime import datetime
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The kind LoadBalancer: one load balancer service, and the credentials for it (DESIGN section 1)."""
+"""The kind LoadBalancer: one load balancer service, and the credentials for it."""
 
 from typing import Any, Literal
 

@@ -12,6 +12,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 FINALIZER = "certfront.io/installed"
 FIELD_MANAGER = "certfront"
+"""Who certfront is to server-side apply, whatever the process."""
 
 
 class ObjectName(NamedTuple):
@@ -19,6 +20,12 @@ class ObjectName(NamedTuple):
 
     namespace: str
     name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "ObjectName | None":
+        """The two in `namespace/name`; None for anything else."""
+        namespace, _, name = text.partition("/")
+        return cls(namespace, name) if namespace and name and "/" not in name else None
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -54,10 +61,19 @@ class Meta(Value, frozen=True, kw_only=True):
         return (created, self.namespace, self.name)
 
 
+def revision_of(obj: Mapping[str, Any]) -> int:
+    """The resourceVersion in the metadata of an object or a list as a number; 0 without one.
+
+    Comparable within one kind of one cluster (KEP-5504 makes the order part of the API).
+    """
+    text = obj.get("metadata", {}).get("resourceVersion", "")
+    return int(text) if isinstance(text, str) and text.isdecimal() else 0
+
+
 V = TypeVar("V", bound="Value")
 
 
-class InvalidObject(Exception):  # noqa: N818 -- named for what the caller has in hand
+class InvalidObject(Exception):
     """An object whose spec does not parse; the message carries the path, never a value."""
 
 
@@ -67,6 +83,14 @@ def parse(kind: type[V], raw: Mapping[str, Any]) -> V:
         return msgspec.convert(raw, kind, strict=True)
     except msgspec.ValidationError as error:
         raise InvalidObject(_without_values(str(error))) from None
+
+
+def parsed(kind: type[V], raw: Mapping[str, Any]) -> V | None:
+    """Like `parse`; None where `raw` does not parse."""
+    try:
+        return parse(kind, raw)
+    except InvalidObject:
+        return None
 
 
 def plain(value: Value) -> dict[str, Any]:

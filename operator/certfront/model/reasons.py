@@ -1,6 +1,6 @@
 """Condition reasons are part of the API: each has a meaning, a remedy and a page in docs/reasons/.
 
-The packages that decide declare theirs beside the decision; reconcilers/catalogue.py collects them.
+The packages that decide declare theirs beside the decision; docs/catalogue.py collects them.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Settings of an installation (DESIGN section 9), as the YAML file gives them."""
+"""Settings of an installation as its YAML file gives them."""
 
 from typing import Literal
 
@@ -28,14 +28,9 @@ class Settings(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def issuer(self) -> ObjectName | None:
         """The default Issuer."""
-        return _object_name(self.default_issuer)
+        return ObjectName.parse(self.default_issuer)
 
     @property
     def load_balancer(self) -> ObjectName | None:
         """The default LoadBalancer."""
-        return _object_name(self.default_load_balancer)
-
-
-def _object_name(text: str) -> ObjectName | None:
-    namespace, slash, name = text.partition("/")
-    return ObjectName(namespace, name) if slash and namespace and name else None
+        return ObjectName.parse(self.default_load_balancer)

@@ -1,4 +1,4 @@
-"""A task: one run of work on an object, in the vocabulary of the OVH API (DESIGN section 2)."""
+"""A task: one run of work on an object, in the vocabulary of the OVH API."""
 
 from collections.abc import Sequence
 from datetime import datetime

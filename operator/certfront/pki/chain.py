@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from cryptography import x509
 
+from certfront.model.clock import CLOCK_TOLERANCE
 from certfront.model.keys import KeyEncoding
 from certfront.pki import certificates, facts, keys
 from certfront.pki.faults import UnusableMaterial
 from certfront.pki.pair import MAX_CHAIN_LENGTH, KeyPair
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""How far a notBefore may lie in the future: clocks differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,13 @@ from certfront.issuance.acme.problems import (
 )
 from certfront.issuance.acme.session import Session
 from certfront.issuance.acme.worker import AccountWorker
-from certfront.issuance.record import ROLE_LABEL, decoded
+from certfront.issuance.record import ROLE_LABEL
 from certfront.kube.errors import AlreadyExists
 from certfront.kube.resources import SECRETS
 from certfront.model.errors import CertfrontError, Refused, Waiting
 from certfront.model.issuer import ACMEIssuer, Issuer
 from certfront.model.meta import ObjectName
+from certfront.model.secret_data import value_of
 from certfront.reconcilers.context import Context
 
 KEY = "tls.key"
@@ -164,7 +165,7 @@ class Accounts:
             return None
         reference = binding.key_secret_ref
         secret = await self._context.known(SECRETS, issuer.metadata.namespace, reference.name)
-        found = decoded(secret, reference.key or "key") if secret else None
+        found = value_of(secret, reference.key or "key")
         if found is None:
             key = reference.key or "key"
             raise Waiting(
@@ -182,7 +183,7 @@ class Accounts:
                 secret = await self._context.client.create(SECRETS, _key_secret(issuer, acme, name))
             except AlreadyExists:
                 secret = await self._context.live(SECRETS, namespace, name)
-        key = decoded(secret, KEY) if secret else None
+        key = value_of(secret, KEY)
         if secret is None or key is None:
             raise Waiting("InvalidAccountKey", f"Secret {name} has no {KEY} with the account key.")
         belongs = (secret["metadata"].get("annotations") or {}).get(DIRECTORY, acme.directory_url)

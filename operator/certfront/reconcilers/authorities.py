@@ -1,12 +1,12 @@
 """Issuers as certificates see them: who may use one, and the key pair of a private CA."""
 
-from certfront.issuance.record import decoded
 from certfront.kube.resources import ISSUERS, SECRETS
 from certfront.model import grants
 from certfront.model.certificate import Certificate
 from certfront.model.errors import Waiting
 from certfront.model.issuer import Issuer
 from certfront.model.meta import InvalidObject, ObjectName, parse
+from certfront.model.secret_data import value_of
 from certfront.pki.issue import Authority, load_authority
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
 
@@ -87,8 +87,8 @@ async def authority_of(context: Context, issuer: Issuer) -> tuple[Authority, boo
         raise Waiting("IssuerNotReady", f"Issuer {issuer.metadata.object_name} has no spec.ca.")
     namespace, name = issuer.metadata.namespace, issuer.spec.ca.secret_ref.name
     secret = await context.known(SECRETS, namespace, name)
-    certificate = decoded(secret, "tls.crt") if secret else None
-    key = decoded(secret, "tls.key") if secret else None
+    certificate = value_of(secret, "tls.crt")
+    key = value_of(secret, "tls.key")
     if secret is None or not certificate or not key:
         raise Waiting(
             "SecretNotFound",
@@ -96,4 +96,4 @@ async def authority_of(context: Context, issuer: Issuer) -> tuple[Authority, boo
             after_seconds=POLL_UNLABELLED.total_seconds(),
         )
     watched = context.store.get("Secret", namespace, name) is not None
-    return load_authority(certificate, key, decoded(secret, "ca.crt")), watched
+    return load_authority(certificate, key, value_of(secret, "ca.crt")), watched

@@ -32,7 +32,7 @@ from certfront.pki.facts import Facts
 from certfront.pki.pair import KeyPair
 from certfront.pki.request import InvalidRequest
 from certfront.reconcilers import secrets, sources, statuses, transitions
-from certfront.reconcilers.context import Context
+from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.installations import installation_of
 from certfront.reconcilers.view import View, kept_key
 
@@ -112,12 +112,12 @@ class CertificateReconciler:
     async def _owned(self, certificate: Certificate, secret: Object | None) -> Record:
         """The record in the Secret; one whose own Certificate is gone is taken over."""
         held = record.observe(certificate, secret)
-        if held.ownership != "Foreign" or "/" not in held.marker or secret is None:
+        if held.ownership != "Foreign" or secret is None:
             return held
-        namespace, _, name = held.marker.partition("/")
-        if namespace != certificate.metadata.namespace:
+        marked = ObjectName.parse(held.marker)
+        if marked is None or marked.namespace != certificate.metadata.namespace:
             return held
-        if await self._context.live(CERTIFICATES, namespace, name) is not None:
+        if await self._context.live(CERTIFICATES, *marked) is not None:
             return held
         return record.observe(certificate, record.as_adoptable(secret))
 
@@ -217,15 +217,7 @@ class CertificateReconciler:
         return done, after
 
     async def _written(self, view: View, body: Object) -> View:
-        if view.record.ownership == "Absent":
-            secret = await secrets.create(self._context, body)
-        else:
-            secret = await secrets.update(
-                self._context,
-                body,
-                uid=view.record.uid,
-                resource_version=view.record.resource_version,
-            )
+        secret = await secrets.write(self._context, body, view.secret)
         return replace(view, secret=secret, record=record.observe(view.certificate, secret))
 
     async def _repair_template(self, view: View, decision: Outcome) -> View:
@@ -353,7 +345,7 @@ def decide(view: View, observed: Observed | None) -> Outcome | Trigger:
             message=refusal.message if refusal else "",
         )
     if view.record.ownership == "Foreign":
-        return Blocked(reason="SecretConflict", message=_conflict(view), after=timedelta(minutes=5))
+        return Blocked(reason="SecretConflict", message=_conflict(view), after=POLL_UNLABELLED)
     problem = view.supply.problem
     if observed.uploaded and problem is not None:
         return problem

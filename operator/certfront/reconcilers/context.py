@@ -14,12 +14,11 @@ from certfront.kube import events
 from certfront.kube.client import ApiClient
 from certfront.kube.errors import NotFound
 from certfront.kube.resources import NAMESPACES, Resource
-from certfront.model.clock import Clock
+from certfront.model.clock import CLOCK_TOLERANCE, Clock
 from certfront.model.settings import Settings
 from certfront.reconcilers.stores import NAMESPACE, WATCHED_LABEL, Indices
 from certfront.reconcilers.wakeups import keys_to_wake
 
-CLOCK_TOLERANCE = timedelta(minutes=5)
 POLL_UNLABELLED = timedelta(minutes=5)
 
 

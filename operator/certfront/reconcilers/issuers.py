@@ -2,19 +2,22 @@
 
 from datetime import datetime, timedelta
 
+import msgspec
+
 from certfront.engine.keys import Key
 from certfront.engine.results import Result
 from certfront.engine.store import Object
 from certfront.kube.resources import ISSUERS
-from certfront.model.conditions import Condition, merged
+from certfront.model.conditions import Condition, merged, with_page
 from certfront.model.errors import CertfrontError, Refused, Waiting
 from certfront.model.issuer import Issuer, IssuerStatus
 from certfront.model.meta import InvalidObject, parse
 from certfront.model.times import to_text
 from certfront.pki import facts
-from certfront.reconcilers import authorities, statuses
+from certfront.reconcilers import authorities, statuses, unreadable
 from certfront.reconcilers.accounts import Accounts
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
+from certfront.reconcilers.transitions import announce_ready
 
 RETRY = timedelta(minutes=1)
 _LATER = ("dns01", "dns_persist01")
@@ -68,26 +71,27 @@ class IssuerReconciler:
         after: timedelta | None,
     ) -> Result:
         generation = issuer.metadata.generation
-        status = IssuerStatus(
+        before = issuer.status
+        status = msgspec.structs.replace(
+            found,
             observed_generation=generation,
             conditions=merged(
-                issuer.status.conditions,
-                conditions,
-                generation=generation,
-                now=self._context.clock.now(),
+                before.conditions, conditions, generation=generation, now=self._context.clock.now()
             ),
-            account_url=found.account_url,
-            directory_url=found.directory_url,
-            fingerprint=found.fingerprint,
-            not_after=found.not_after,
         )
-        await statuses.write(self._context, ISSUERS, obj, status)
+        await self._write(obj, before, status)
         return Result(after=after)
+
+    async def _write(self, obj: Object, before: IssuerStatus, status: IssuerStatus) -> None:
+        if await statuses.write(self._context, ISSUERS, obj, status):
+            await announce_ready(
+                self._context, obj, before.conditions, status.conditions, action="Reconcile"
+            )
 
     async def _report_trouble(self, obj: Object, issuer: Issuer, error: CertfrontError) -> Result:
         """Not ready: Stalled where only the spec can cure it, else tried again."""
-        page = f" See {self._context.settings.documentation_url}/{error.reason}"
-        message = error.message + page
+        page = f"{self._context.settings.documentation_url}/{error.reason}"
+        message = with_page(error.message, page)
         kind = "Stalled" if isinstance(error, Refused) else "Reconciling"
         conditions = (
             Condition(type="Ready", status="False", reason=error.reason, message=message),
@@ -95,22 +99,12 @@ class IssuerReconciler:
         )
         asked = error.after_seconds if isinstance(error, Waiting) else None
         after = timedelta(seconds=asked) if asked else RETRY
-        before = issuer.status
-        changed = await self._report(obj, issuer, before, conditions, after)
-        was_ready = any(
-            c.type == "Ready" and c.status == "False" and c.reason == error.reason
-            for c in before.conditions
-        )
-        if not was_ready:
-            await self._context.event(
-                obj, warning=True, reason=error.reason, message=message, action="Reconcile"
-            )
-        return changed
+        return await self._report(obj, issuer, issuer.status, conditions, after)
 
     async def _unreadable(self, obj: Object, error: InvalidObject) -> Result:
-        minimal = parse(Issuer, {"metadata": obj["metadata"], "spec": {"type": "CA"}})
-        refusal = Refused("InvalidSpec", f"The spec is not understood: {error}.")
-        return await self._report_trouble(obj, minimal, refusal)
+        before, status = unreadable.status_of(IssuerStatus, obj, error, self._context)
+        await self._write(obj, before, status)
+        return Result()
 
 
 def _ready() -> tuple[Condition, ...]:

@@ -15,15 +15,14 @@ import msgspec
 
 from certfront.engine.keys import Key
 from certfront.engine.results import Result
-from certfront.engine.store import Object, revision_of
+from certfront.engine.store import Object
 from certfront.kube.errors import Conflict, NotFound
 from certfront.kube.resources import FRONTENDS, LEASES, LOADBALANCERS
 from certfront.loadbalancers import reasons
-from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL
 from certfront.loadbalancers.haproxy.watermark import NodeLease, node_lease
 from certfront.loadbalancers.protocol import CAPABILITIES
 from certfront.loadbalancers.protocol import Capabilities as CanDo
-from certfront.model.conditions import Condition, find, merged
+from certfront.model.conditions import Condition, merged, with_page
 from certfront.model.loadbalancer import (
     Capabilities,
     FailedItem,
@@ -31,19 +30,16 @@ from certfront.model.loadbalancer import (
     LoadBalancerStatus,
     NodeStatus,
 )
-from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
+from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse, revision_of
 from certfront.model.reasons import Reason
-from certfront.reconcilers import secrets, statuses
+from certfront.reconcilers import secrets, statuses, unreadable
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
-from certfront.reconcilers.frontends.observation import nodes_of
+from certfront.reconcilers.frontends.observation import leases_of, nodes_of
 from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.reconciler import FrontendReconciler, target_domain
-from certfront.reconcilers.frontends.report import with_documentation
-from certfront.reconcilers.stores import LEASE
-
-__all__ = ["LoadBalancerReconciler", "status_of"]
+from certfront.reconcilers.transitions import announce_ready
 
 _log: Final = logging.getLogger(__name__)
 
@@ -59,8 +55,8 @@ _MOST_NODES: Final = 64
 class LoadBalancerReconciler:
     """Reconciles LoadBalancers of type HAProxy; the other types are refused by this version."""
 
-    def __init__(self, context: Context, frontends: FrontendReconciler | None = None) -> None:
-        """`frontends` knows who waits for a node to report; without it `wakeups` must wake them."""
+    def __init__(self, context: Context, frontends: FrontendReconciler) -> None:
+        """`frontends` knows who waits for a node to report."""
         self._context = context
         self._frontends = frontends
         self._manifests = Parsed(read_manifest)
@@ -69,16 +65,13 @@ class LoadBalancerReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """One pass. Raises what the API client raises; the runner asks again."""
-        raw = self._context.store.find(key)
-        if raw is None:
-            raw = await self._context.live(LOADBALANCERS, key.namespace, key.name)
+        raw = await self._context.known(LOADBALANCERS, key.namespace, key.name)
         if raw is None:
             return Result()
         try:
             balancer = parse(LoadBalancer, raw)
         except InvalidObject as error:
-            await self._report_invalid(raw, str(error))
-            return Result()
+            return await self._unreadable(raw, error)
         if balancer.metadata.deletion_timestamp is not None:
             return await self._delete(raw, balancer)
         return await self._advance(raw, balancer)
@@ -90,8 +83,7 @@ class LoadBalancerReconciler:
         status = status_of(
             balancer, nodes, now=now, documentation=self._context.settings.documentation_url
         )
-        if self._frontends is not None:
-            self._context.enqueue(self._frontends.pending_on(target))
+        self._context.enqueue(self._frontends.pending_on(target))
         unfolded = self._only_progress(target, balancer.status, status)
         if unfolded is None and await statuses.write(self._context, LOADBALANCERS, raw, status):
             await self._announce(raw, balancer.status, status)
@@ -117,22 +109,23 @@ class LoadBalancerReconciler:
         return _FOLD_PROGRESS_AFTER - (now - since)
 
     async def _announce(
-        self, raw: Object, before: LoadBalancerStatus, status: LoadBalancerStatus
+        self, raw: Object, before: LoadBalancerStatus, after: LoadBalancerStatus
     ) -> None:
-        was, ready = find(before.conditions, "Ready"), find(status.conditions, "Ready")
-        if was is None or ready is None or (was.status, was.reason) == (ready.status, ready.reason):
+        if not before.conditions:
+            # Of one that is new, nothing is news: its nodes have yet to come.
             return
-        await self._context.event(
+        await announce_ready(
+            self._context,
             raw,
-            warning=ready.status != "True",
-            reason=ready.reason,
-            message=ready.message,
+            before.conditions,
+            after.conditions,
             action="Observe",
+            troubling=(reasons.NODE_FAILED.name,),
         )
 
     async def _delete_stale_leases(self, target: ObjectName, now: datetime) -> None:
         """An agent that stops deletes its Lease; those of nodes that vanished go after an hour."""
-        for lease in _leases_of(self._context, target):
+        for lease in leases_of(self._context, target):
             node = node_lease(target.name, lease)
             if node is None or node.renew_time is None:
                 continue
@@ -156,7 +149,7 @@ class LoadBalancerReconciler:
         domain = target_domain(target)
         async with self._context.domains.exclusive(domain, patience=_POLL):
             orphans = await self._release_orphans(target, now)
-            used = self._used_bundles(target)
+            used = release.used_bundles(self._context, target, self._manifests.of)
             bundles = [
                 bundle
                 for bundle in secrets_of(self._context, target, "bundle")
@@ -172,10 +165,6 @@ class LoadBalancerReconciler:
             if held[0] != target or held[1] in names
         }
         return any(held[0] == target for held in self._left_over)
-
-    def _used_bundles(self, target: ObjectName) -> set[str]:
-        manifests = map(self._manifests.of, secrets_of(self._context, target, "manifest"))
-        return {name for manifest in manifests if manifest is not None for name in manifest.bundles}
 
     def _may_go(
         self, target: ObjectName, name: str, nodes: Iterable[NodeLease], now: datetime
@@ -199,11 +188,11 @@ class LoadBalancerReconciler:
         found = set()
         for secret in list(secrets_of(self._context, target, "manifest")):
             manifest = self._manifests.of(secret)
-            if manifest is None:
+            frontend = None if manifest is None else ObjectName.parse(manifest.frontend)
+            if frontend is None:
                 continue
-            namespace, _, name = manifest.frontend.partition("/")
-            if await self._context.known(FRONTENDS, namespace, name) is None:
-                _log.info("the manifest of frontend %s/%s is left over", namespace, name)
+            if await self._context.known(FRONTENDS, *frontend) is None:
+                _log.info("the manifest of frontend %s is left over", frontend)
                 held = secret["metadata"]["name"]
                 since, _ = self._left_over.setdefault((target, held), (now, 0))
                 await release.empty_or_delete(self._context, target, secret, since=since)
@@ -231,32 +220,11 @@ class LoadBalancerReconciler:
         await release.drop_finalizer(self._context, LOADBALANCERS, raw)
         return Result()
 
-    async def _report_invalid(self, raw: Object, why: str) -> None:
-        generation = raw["metadata"].get("generation", 0)
-        state = (raw.get("status") or {}).get("conditions") or ()
-        message = with_documentation(
-            f"The object cannot be read: {why}.", reasons.INVALID_SPEC, self._context.settings
-        )
-        if any(
-            condition.get("message") == message
-            and condition.get("observedGeneration") == generation
-            for condition in state
-        ):
-            return
-        reason = reasons.INVALID_SPEC.name
-        status = LoadBalancerStatus(
-            observed_generation=generation,
-            conditions=merged(
-                (),
-                (
-                    Condition(type="Ready", status="False", reason=reason, message=message),
-                    Condition(type="Stalled", status="True", reason=reason, message=message),
-                ),
-                generation=generation,
-                now=self._context.clock.now(),
-            ),
-        )
-        await statuses.write(self._context, LOADBALANCERS, raw, status)
+    async def _unreadable(self, raw: Object, error: InvalidObject) -> Result:
+        before, status = unreadable.status_of(LoadBalancerStatus, raw, error, self._context)
+        if await statuses.write(self._context, LOADBALANCERS, raw, status):
+            await self._announce(raw, before, status)
+        return Result()
 
 
 def status_of(
@@ -294,7 +262,7 @@ def _conditions(
     def told(
         kind: str, reason: Reason, message: str, *, good: bool, wrong: bool = True
     ) -> Condition:
-        text = f"{message} See {documentation}/{reason.name}" if wrong else message
+        text = with_page(message, f"{documentation}/{reason.name}") if wrong else message
         status = "True" if good else "False"
         return Condition(type=kind, status=status, reason=reason.name, message=text)  # type: ignore[arg-type] # one of the two
 
@@ -304,6 +272,12 @@ def _conditions(
         return (
             told("Ready", reason, message, good=False),
             told("Stalled", reason, message, good=True),
+        )
+    if balancer.spec.probe_address:
+        message = "Not supported on a load balancer of type HAProxy: spec.probeAddress. Remove it."
+        return (
+            told("Ready", reasons.UNSUPPORTED_FIELD, message, good=False),
+            told("Stalled", reasons.UNSUPPORTED_FIELD, message, good=True),
         )
     wanted = balancer.spec.haproxy.min_nodes if balancer.spec.haproxy else 1
     count = f"{ready} of {total} node{'s' if total != 1 else ''} ready"
@@ -381,11 +355,3 @@ def _all_passed(nodes: Iterable[NodeLease], revision: int, now: datetime) -> boo
         node.watermark is not None and int(node.watermark.resource_version) >= revision
         for node in current
     )
-
-
-def _leases_of(context: Context, target: ObjectName) -> list[Object]:
-    return [
-        lease
-        for lease in context.store.items(LEASE, target.namespace)
-        if (lease["metadata"].get("labels") or {}).get(LOAD_BALANCER_LABEL) == target.name
-    ]

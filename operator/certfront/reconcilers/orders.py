@@ -22,7 +22,7 @@ from certfront.issuance.acme.driver import OrderRequest
 from certfront.issuance.acme.order import Attempt, Backoff, Pending, Presentation, View
 from certfront.issuance.needs import Wanted
 from certfront.issuance.outcomes import Blocked, Done, Failed, Outcome, Working
-from certfront.issuance.record import MARKER, RENEW, ROLE_LABEL, decoded, owner_reference
+from certfront.issuance.record import MARKER, RENEW, ROLE_LABEL, owner_reference
 from certfront.issuance.report import failures_before
 from certfront.issuance.triggers import Trigger
 from certfront.kube.errors import AlreadyExists, NotFound
@@ -36,6 +36,7 @@ from certfront.model.frontend import Frontend
 from certfront.model.issuer import Issuer
 from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import InvalidObject, ObjectName, Value, parse, plain
+from certfront.model.secret_data import value_of
 from certfront.model.times import from_text, to_text
 from certfront.pki import chain, issue, keys
 from certfront.pki.pair import KeyPair
@@ -314,7 +315,7 @@ def _thumbprint(context: Context, certificate: Object) -> str | None:
             continue
         holder = account_secret_name(issuer, issuer.spec.acme)
         secret = context.store.get(SECRET, namespace, holder)
-        pem = decoded(secret, KEY) if secret else None
+        pem = value_of(secret, KEY)
         try:
             return AccountKey(pem).thumbprint if pem else None
         except InvalidAccountKey:
@@ -425,7 +426,7 @@ def _pending_name(attempt_id: str) -> str:
 
 
 def _pending(secret: Object) -> Pending | None:
-    key = decoded(secret, PENDING_KEY)
+    key = value_of(secret, PENDING_KEY)
     annotations = secret["metadata"].get("annotations") or {}
     if key is None or ORDER_URL not in annotations:
         return None

@@ -1,4 +1,8 @@
-"""Writes of Secrets, each carrying what it was decided on (DESIGN section 6.1, protocols hole 5)."""
+"""Writes of Secrets, each carrying what it was decided on.
+
+Names of Secrets are chosen by users and may be taken by a foreign Secret at any moment: nothing is
+ever written over, or deleted, but the very object that the decision was made from.
+"""
 
 import contextlib
 from collections.abc import Mapping
@@ -20,6 +24,16 @@ async def create(context: Context, body: Mapping[str, Any]) -> Object:
     answer = await context.client.apply(SECRETS, {**body, "metadata": metadata}, force=False)
     context.learn(SECRET, answer)
     return answer
+
+
+async def write(context: Context, body: Mapping[str, Any], held: Object | None) -> Object:
+    """Create `body` (`held` None), or write it over the very Secret `held`, and over no other."""
+    if held is None:
+        return await create(context, body)
+    metadata = held["metadata"]
+    return await update(
+        context, body, uid=metadata["uid"], resource_version=metadata["resourceVersion"]
+    )
 
 
 async def update(

@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 from certfront.engine.executors import run_blocking
+from certfront.engine.store import Object
 from certfront.issuance.needs import Wanted
 from certfront.issuance.outcomes import Blocked, Impossible
-from certfront.issuance.record import decoded
 from certfront.issuance.supply import Supply, check_allowed
 from certfront.kube.resources import SECRETS
+from certfront.model import secret_data
 from certfront.model.certificate import Certificate, UploadedSource
 from certfront.model.errors import Refused, Waiting
 from certfront.model.issuer import Issuer
@@ -17,6 +18,7 @@ from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.stores import SECRET
 
 CHECK_SECONDS = 10.0
+LARGEST_SECRET = 1024 * 1024
 
 
 async def supply(context: Context, certificate: Certificate, wanted: Wanted) -> Supply:
@@ -126,14 +128,14 @@ async def _checked(
 
 
 async def _material(
-    context: Context, namespace: str, source: UploadedSource, secret: dict[str, object]
+    context: Context, namespace: str, source: UploadedSource, secret: Object
 ) -> upload.UploadMaterial:
     keys = source.secret_ref
     as_pem = not keys.pkcs12_key
     return upload.UploadMaterial(
-        certificate=decoded(secret, keys.certificate_key) if as_pem else None,
-        private_key=decoded(secret, keys.private_key_key) if as_pem else None,
-        chain=decoded(secret, keys.chain_key) if as_pem and keys.chain_key else None,
+        certificate=_part(secret, keys.certificate_key) if as_pem else None,
+        private_key=_part(secret, keys.private_key_key) if as_pem else None,
+        chain=_part(secret, keys.chain_key) if as_pem and keys.chain_key else None,
         pkcs12=_required(secret, keys.name, keys.pkcs12_key) if keys.pkcs12_key else None,
         password=await _referred(context, namespace, source.password_secret_ref, "password"),
         trust_bundle=await _referred(context, namespace, source.trust_bundle_ref, "ca.crt"),
@@ -153,8 +155,16 @@ async def _referred(
     return _required(secret, name, key)
 
 
-def _required(secret: dict[str, object], name: str, key: str) -> bytes:
-    found = decoded(secret, key)
+def _part(secret: Object, key: str) -> bytes | None:
+    """A value as large as a Secret can be: how large is too large, the policy says."""
+    try:
+        return secret_data.read(secret.get("data") or {}, key, largest=LARGEST_SECRET)
+    except secret_data.UnusableValue:
+        return None
+
+
+def _required(secret: Object, name: str, key: str) -> bytes:
+    found = _part(secret, key)
     if found is None:
         message = f"Secret {name} has no key {key}."
         raise Waiting("SecretNotFound", message, after_seconds=POLL_UNLABELLED.total_seconds())

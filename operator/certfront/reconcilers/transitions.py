@@ -1,11 +1,11 @@
-"""Events: one per transition that a person may want to know, none per retry (DESIGN section 2)."""
+"""Events: one per transition that a person may want to know, none per retry."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from certfront.engine.store import Object
 from certfront.model.certificate import CertificateStatus
-from certfront.model.conditions import find
+from certfront.model.conditions import Condition, find
 from certfront.reconcilers.context import Context
 
 
@@ -55,6 +55,53 @@ def announcements(
         yield Announcement(True, now.reason, now.message)
     elif now.status == "True" and was is not None and was.status == "False" and before.revision:
         yield Announcement(False, now.reason, now.message)
+
+
+async def announce_ready(
+    context: Context,
+    obj: Object,
+    before: Iterable[Condition],
+    after: Iterable[Condition],
+    *,
+    action: str,
+    expected: Collection[str] = (),
+    troubling: Collection[str] = (),
+) -> None:
+    """Post what `change_of_ready` finds between the conditions `before` and `after`."""
+    item = change_of_ready(before, after, expected=expected, troubling=troubling)
+    if item is not None:
+        await context.event(
+            obj, warning=item.warning, reason=item.reason, message=item.message, action=action
+        )
+
+
+def change_of_ready(
+    before: Iterable[Condition],
+    after: Iterable[Condition],
+    *,
+    expected: Collection[str] = (),
+    troubling: Collection[str] = (),
+) -> Announcement | None:
+    """What a change of Ready means to people: trouble of a new kind, or its end.
+
+    `expected` are reasons that are no news on the way to the first success, `troubling` those that
+    are trouble although Ready is True. The first success itself is no news.
+    """
+
+    def troubled(ready: Condition) -> bool:
+        return ready.status != "True" or ready.reason in troubling
+
+    was, now = find(before, "Ready"), find(after, "Ready")
+    if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
+        return None
+    if troubled(now):
+        begins = was is None or was.status != "True"
+        if begins and now.reason in expected:
+            return None
+        return Announcement(True, now.reason, now.message)
+    if was is None or not troubled(was) or was.reason in expected:
+        return None
+    return Announcement(False, now.reason, now.message)
 
 
 def _is_trouble(status: str, reason: str, after: CertificateStatus) -> bool:

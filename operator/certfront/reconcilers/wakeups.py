@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from certfront.engine.keys import Key
 from certfront.engine.store import Index, Object, Store, key_of
-from certfront.reconcilers.frontend_wakeups import matters_to_frontends
+from certfront.model.meta import ObjectName
 from certfront.reconcilers.stores import (
     CERTIFICATE,
     FRONTEND,
@@ -31,6 +31,26 @@ def keys_to_wake(
         if obj is not None:
             found.update(dict.fromkeys(_keys(store, indices, kind, obj, before, after)))
     return tuple(found)
+
+
+def matters_to_frontends(balancer: Object) -> object:
+    """A value that differs where the frontends of the load balancer have to be looked at again.
+
+    How far each node is changes all the time and is followed by those who wait for it alone
+    (`FrontendReconciler.pending_on`).
+    """
+    metadata, status = balancer["metadata"], balancer.get("status") or {}
+    nodes = tuple(
+        (node.get("name"), node.get("state"), str(node.get("failed") or ()))
+        for node in status.get("nodes") or ()
+    )
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        metadata.get("deletionTimestamp"),
+        status.get("readyNodes"),
+        nodes,
+    )
 
 
 def _keys(
@@ -75,14 +95,14 @@ def _of_secret(
 def _of_handover(indices: Indices, obj: Object) -> Iterator[Key]:
     """Who made a Secret of ours: the Certificate, or for agents the frontends that hand it over."""
     annotations = obj["metadata"].get("annotations") or {}
-    certificate = annotations.get("certfront.io/certificate", "").partition("/")
-    frontend = annotations.get("certfront.io/frontend", "").partition("/")
-    if frontend[1]:
-        yield Key(FRONTEND, frontend[0], frontend[2])
-    if not certificate[1]:
+    certificate = ObjectName.parse(annotations.get("certfront.io/certificate", ""))
+    frontend = ObjectName.parse(annotations.get("certfront.io/frontend", ""))
+    if frontend is not None:
+        yield Key(FRONTEND, *frontend)
+    if certificate is None:
         return
     if _labels(obj).get("certfront.io/secret") == "bundle":
-        where = (certificate[0], certificate[2])
+        where = tuple(certificate)
         yield from indices.frontends_by_certificate.lookup(where)
         yield from indices.frontends_by_secret.lookup(where)
         for balancer in indices.load_balancers_by_certificate.lookup(where):
@@ -90,7 +110,7 @@ def _of_handover(indices: Indices, obj: Object) -> Iterator[Key]:
                 (balancer.namespace, balancer.name)
             )
     else:
-        yield Key(CERTIFICATE, certificate[0], certificate[2])
+        yield Key(CERTIFICATE, *certificate)
 
 
 def _of_issuer(

@@ -15,6 +15,7 @@ from typing import Literal
 
 from cryptography import x509
 
+from certfront.model.clock import CLOCK_TOLERANCE
 from certfront.pki import certificates, chain, keys
 from certfront.pki.faults import REMEDY, Explanation, Refused, UnusableMaterial, UploadFault
 from certfront.pki.pair import KeyPair
@@ -70,7 +71,7 @@ def check(
             chain=path.served, private_key_pem=keys.to_pem(contents.private_key), ca=path.root
         ),
         warnings=(*contents.warnings, *warnings),
-        not_yet_valid=candidate.leaf.not_valid_before_utc > now + chain.CLOCK_TOLERANCE,
+        not_yet_valid=candidate.leaf.not_valid_before_utc > now + CLOCK_TOLERANCE,
     )
 
 

@@ -26,8 +26,6 @@ from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends.handover import manifest_name
 from certfront.reconcilers.stores import CERTIFICATE, NAMESPACE, SECRET
 
-__all__ = ["ClaimBook", "Readers"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:

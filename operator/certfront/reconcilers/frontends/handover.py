@@ -9,42 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from certfront.engine.store import Object
 from certfront.kube.resources import SECRETS
 from certfront.loadbalancers.bindings import PriorBinding
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.handover import Manifest, ManifestCertificate
-from certfront.loadbalancers.materials import secret_bytes
 from certfront.loadbalancers.protocol import (
     BackendTLS,
     Binding,
     CertificateSource,
     Listener,
     ResolvedFarm,
-    ResolvedServer,
 )
-from certfront.model.frontend import HealthCheck
 from certfront.model.meta import ObjectName
+from certfront.model.secret_data import value_of
 from certfront.model.times import to_text
 from certfront.pki import certificates, facts
 from certfront.pki.faults import UnusableMaterial
 from certfront.reconcilers import secrets
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.stores import SECRET
-
-__all__ = [
-    "HAProxyProvider",
-    "Handed",
-    "WriteSecret",
-    "bundle_name",
-    "manifest_name",
-    "manifest_of",
-    "prior_binding",
-    "prior_farm",
-    "secrets_of",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +98,7 @@ class HAProxyProvider:
 
     async def execute(self, operation: WriteSecret) -> None:
         """Write one Secret. Raises Conflict where it is not as it was read: decide again."""
-        await write(self._context, operation.body, operation.replaces)
-
-
-async def write(context: Context, body: Object, held: Object | None) -> Object:
-    """Create `body`, or write it over `held`, and over no other."""
-    if held is None:
-        return await secrets.create(context, body)
-    metadata = held["metadata"]
-    return await secrets.update(
-        context, body, uid=metadata["uid"], resource_version=metadata["resourceVersion"]
-    )
+        await secrets.write(self._context, operation.body, operation.replaces)
 
 
 def bundle_name(target: ObjectName, source: CertificateSource) -> str:
@@ -191,7 +165,7 @@ def prior_binding(
     if entry is None:
         return None
     fingerprint, not_after = "", None
-    crt = secret_bytes(secret, "tls.crt")
+    crt = value_of(secret, "tls.crt")
     if crt is not None:
         try:
             found = facts.read(certificates.load_pem(crt)[0], len(crt))
@@ -214,8 +188,8 @@ def prior_farm(manifest: Manifest | None) -> ResolvedFarm | None:
     farm = manifest.farm
     return ResolvedFarm(
         name=farm.name,
-        servers=tuple(ResolvedServer(s.address, s.port) for s in farm.servers),
-        health_check=None if farm.health_check is None else _check_of(farm.health_check),
+        servers=farm.servers,
+        health_check=farm.health_check,
         tls=None
         if farm.verify is None
         else BackendTLS(ca_pem=farm.verify.ca_pem, server_name=farm.verify.server_name),
@@ -247,21 +221,15 @@ def _bundle(target: ObjectName, binding: Binding) -> Object | None:
 def _farm(farm: ResolvedFarm | None) -> handover.Farm | None:
     if farm is None:
         return None
-    check, tls = farm.health_check, farm.tls
+    tls = farm.tls
     return handover.Farm(
         name=farm.name,
-        servers=tuple(handover.FarmServer(address=s.address, port=s.port) for s in farm.servers),
-        health_check=None
-        if check is None
-        else handover.HealthCheck(**msgspec.structs.asdict(check)),
+        servers=farm.servers,
+        health_check=farm.health_check,
         verify=None
         if tls is None
         else handover.FarmVerification(ca_pem=tls.ca_pem, server_name=tls.server_name),
     )
-
-
-def _check_of(check: handover.HealthCheck) -> HealthCheck:
-    return HealthCheck(**msgspec.structs.asdict(check))
 
 
 def _same(body: Object, held: Object | None) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from certfront.engine.keys import Key
 from certfront.engine.store import Object
@@ -24,13 +25,13 @@ from certfront.loadbalancers.protocol import (
     BackendTLS,
     CertificateSource,
     ResolvedFarm,
-    ResolvedServer,
 )
 from certfront.model.certificate import Certificate
-from certfront.model.frontend import Farm, Frontend, FrontendCertificate, ServiceReference
+from certfront.model.frontend import Farm, Frontend, FrontendCertificate, Server, ServiceReference
 from certfront.model.loadbalancer import LoadBalancer
-from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
+from certfront.model.meta import FINALIZER, ObjectName, parsed
 from certfront.model.reasons import Reason
+from certfront.model.secret_data import value_of
 from certfront.pki.certificates import load_pem, to_pem
 from certfront.pki.faults import UnusableMaterial
 from certfront.reconcilers.context import Context
@@ -44,8 +45,6 @@ from certfront.reconcilers.frontends.handover import (
 )
 from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.stores import FRONTEND, LEASE, SECRET
-
-__all__ = ["Observation", "Observer", "nodes_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,27 +62,13 @@ class Observation:
     """The frontend's manifest Secret by name, if there is one, also without our label."""
 
 
-def _read_frontend(obj: Object) -> Frontend | None:
-    try:
-        return parse(Frontend, obj)
-    except InvalidObject:
-        return None
-
-
-def _read_certificate(obj: Object) -> Certificate | None:
-    try:
-        return parse(Certificate, obj)
-    except InvalidObject:
-        return None
-
-
 class Observer:
     """Reads the store and, where something is not there, the API server."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._frontends = Parsed(_read_frontend)
-        self._certificates = Parsed(_read_certificate)
+        self._frontends = Parsed(partial(parsed, Frontend))
+        self._certificates = Parsed(partial(parsed, Certificate))
         self._manifests = Parsed(read_manifest)
         readers = Readers(
             frontend=self._frontends.of, certificate=self._certificates.of, manifest=self.manifest
@@ -142,13 +127,8 @@ class Observer:
         )
         farm, problem = await self._farm(frontend)
         return Observation(
-            view=View(
-                frontend=frontend,
-                settings=view.settings,
-                now=view.now,
-                target=target,
-                load_balancer=balancer,
-                permission=view.permission,
+            view=replace(
+                view,
                 candidates=tuple(candidates),
                 installed=frozenset(manifest.hostnames) if manifest is not None else frozenset(),
                 farm=farm,
@@ -186,10 +166,7 @@ class Observer:
         raw = await self._context.known(LOADBALANCERS, *target)
         if raw is None or _is_going(raw):
             return raw, None
-        try:
-            return raw, parse(LoadBalancer, raw)
-        except InvalidObject:
-            return raw, None
+        return raw, parsed(LoadBalancer, raw)
 
     async def _own(
         self,
@@ -242,7 +219,7 @@ class Observer:
         farm = acceptance.chosen_farm(frontend.spec)
         if farm is None or frontend.spec.redirect_location:
             return None, None
-        servers = tuple(ResolvedServer(s.address, s.port) for s in farm.servers)
+        servers = farm.servers
         if farm.service_ref is not None:
             found = await self._service(frontend.metadata.namespace, farm.service_ref)
             if isinstance(found, Problem):
@@ -256,9 +233,7 @@ class Observer:
             None,
         )
 
-    async def _service(
-        self, namespace: str, reference: ServiceReference
-    ) -> ResolvedServer | Problem:
+    async def _service(self, namespace: str, reference: ServiceReference) -> Server | Problem:
         service = await self._context.live(SERVICES, namespace, reference.name)
         if service is None:
             return _unresolved(
@@ -277,13 +252,13 @@ class Observer:
                 reasons.SERVICE_NOT_FOUND,
                 f"Service {reference.name} has no port {reference.port}.",
             )
-        return ResolvedServer(address, reference.port)
+        return Server(address=address, port=reference.port)
 
     async def _backend_tls(self, namespace: str, farm: Farm) -> BackendTLS | Problem | None:
         if farm.verify is None:
             return None
         name, key = farm.verify.ca_secret_ref.name, farm.verify.ca_secret_ref.key or "ca.crt"
-        pem = materials.secret_bytes(await self._secret(namespace, name), key)
+        pem = value_of(await self._secret(namespace, name), key)
         if pem is None:
             return _unresolved(
                 reasons.SECRET_NOT_FOUND, f"Secret {name} does not exist or has no {key}."
@@ -300,12 +275,17 @@ class Observer:
 
 def nodes_of(context: Context, target: ObjectName) -> tuple[NodeLease, ...]:
     """The nodes of a HAProxy load balancer, as their agents' Leases show them."""
-    leases = (
-        node_lease(target.name, lease)
+    leases = (node_lease(target.name, lease) for lease in leases_of(context, target))
+    return tuple(node for node in leases if node is not None)
+
+
+def leases_of(context: Context, target: ObjectName) -> tuple[Object, ...]:
+    """The Leases that carry the label of a load balancer, whosever they are."""
+    return tuple(
+        lease
         for lease in context.store.items(LEASE, target.namespace)
         if (lease["metadata"].get("labels") or {}).get(LOAD_BALANCER_LABEL) == target.name
     )
-    return tuple(node for node in leases if node is not None)
 
 
 def _is_going(raw: Object) -> bool:

@@ -11,8 +11,6 @@ from typing import Generic, TypeVar
 
 from certfront.engine.store import Object
 
-__all__ = ["Parsed"]
-
 V = TypeVar("V")
 
 

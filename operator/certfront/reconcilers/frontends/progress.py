@@ -1,4 +1,4 @@
-"""How far the nodes are with what was handed over (protocols section 4). Pure.
+"""How far the nodes are with what was handed over. Pure.
 
 Takes the Secrets as they were written and the nodes' Leases; `report` makes conditions of it.
 """
@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from certfront.engine.store import Object, revision_of
+from certfront.engine.store import Object
 from certfront.loadbalancers.haproxy.watermark import NodeLease, Verdict, served
 from certfront.loadbalancers.protocol import Binding, Listener
-from certfront.model.meta import ObjectName
+from certfront.model.meta import ObjectName, revision_of
 from certfront.reconcilers.frontends.handover import bundle_name
-
-__all__ = ["Progress", "measure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

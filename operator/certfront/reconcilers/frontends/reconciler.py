@@ -19,20 +19,18 @@ from certfront.kube.resources import FRONTENDS, LOADBALANCERS
 from certfront.loadbalancers import acceptance, reasons
 from certfront.loadbalancers.listeners import Decision, View, decide
 from certfront.loadbalancers.protocol import Listener
-from certfront.model.conditions import Condition, ConditionStatus, find, merged
 from certfront.model.frontend import Frontend, FrontendStatus
 from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
-from certfront.reconcilers import statuses
+from certfront.reconcilers import statuses, unreadable
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import HAProxyProvider
 from certfront.reconcilers.frontends.observation import Observation, Observer, nodes_of
 from certfront.reconcilers.frontends.progress import Progress, measure
-from certfront.reconcilers.frontends.report import report, with_documentation
+from certfront.reconcilers.frontends.report import report
 from certfront.reconcilers.frontends.waiting import Waiting
 from certfront.reconcilers.stores import LOADBALANCER
-
-__all__ = ["FrontendReconciler", "target_domain"]
+from certfront.reconcilers.transitions import announce_ready
 
 _POLL_NODES = 5.0
 _POLL_UNRESOLVED = 10.0
@@ -41,7 +39,7 @@ _AFTER_EXPIRY = 0.1
 _GRACE = 1.5
 """Nodes that follow within so many seconds are not reported as waited for."""
 
-_QUIET = frozenset(
+_EXPECTED = frozenset(
     reason.name
     for reason in (
         reasons.CERTIFICATE_NOT_FOUND,
@@ -72,17 +70,14 @@ class FrontendReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """One pass. Raises what the API client raises; the runner asks again."""
-        raw = self._context.store.find(key)
-        if raw is None:
-            raw = await self._context.live(FRONTENDS, key.namespace, key.name)
+        raw = await self._context.known(FRONTENDS, key.namespace, key.name)
         if raw is None:
             self._forget(key)
             return Result()
         try:
             frontend = self._observer.frontend(raw) or parse(Frontend, raw)
         except InvalidObject as error:
-            await self._report_invalid(raw, str(error))
-            return Result()
+            return await self._unreadable(raw, error)
         if frontend.metadata.deletion_timestamp is not None:
             return await self._delete(key, raw, frontend)
         observation = await self._observer.observe(frontend)
@@ -127,7 +122,7 @@ class FrontendReconciler:
 
         Only a changed default moves one. Returns the former load balancer while it is not left.
         """
-        told = _told(view.frontend)
+        told = ObjectName.parse(view.frontend.status.load_balancer)
         if told is None or told == view.target:
             self._leaving.pop(key, None)
             return None
@@ -177,7 +172,7 @@ class FrontendReconciler:
         finalizers = metadata.get("finalizers") or []
         if FINALIZER in finalizers:
             return raw
-        answer = await self._context.client.patch_metadata(
+        answer = await self._context.client.patch_finalizers(
             resource,
             metadata["namespace"],
             metadata["name"],
@@ -263,47 +258,23 @@ class FrontendReconciler:
         if await statuses.write(self._context, FRONTENDS, raw, status):
             await self._announce(raw, before, status)
 
-    async def _announce(self, raw: Object, before: FrontendStatus, status: FrontendStatus) -> None:
-        """One Event for each change of Ready that a person wants to hear of."""
-        was, ready = find(before.conditions, "Ready"), find(status.conditions, "Ready")
-        if ready is None or (was is not None and was.reason == ready.reason):
-            return
-        if ready.status == "True":
-            # The first success is no news; a recovery is.
-            if was is None or was.reason in _QUIET or was.status == "True":
-                return
-        elif ready.reason in _QUIET and (was is None or was.status != "True"):
-            return
-        await self._context.event(
+    async def _announce(self, raw: Object, before: FrontendStatus, after: FrontendStatus) -> None:
+        await announce_ready(
+            self._context,
             raw,
-            warning=ready.status != "True",
-            reason=ready.reason,
-            message=ready.message,
+            before.conditions,
+            after.conditions,
             action="Install",
+            expected=_EXPECTED,
         )
 
-    async def _report_invalid(self, raw: Object, why: str) -> None:
-        generation = raw["metadata"].get("generation", 0)
-        message = with_documentation(
-            f"The object cannot be read: {why}.", reasons.INVALID_SPEC, self._context.settings
+    async def _unreadable(self, raw: Object, error: InvalidObject) -> Result:
+        before, status = unreadable.status_of(
+            FrontendStatus, raw, error, self._context, false=("Ready", "Accepted")
         )
-        states: dict[str, ConditionStatus] = {
-            "Ready": "False",
-            "Accepted": "False",
-            "Stalled": "True",
-        }
-        wanted = [
-            Condition(type=kind, status=status, reason=reasons.INVALID_SPEC.name, message=message)
-            for kind, status in states.items()
-        ]
-        status = FrontendStatus(
-            observed_generation=generation,
-            conditions=merged((), wanted, generation=generation, now=self._context.clock.now()),
-        )
-        held = find(_conditions_of(raw), "Ready")
-        if held is not None and held.message == message and held.observed_generation == generation:
-            return
-        await statuses.write(self._context, FRONTENDS, raw, status)
+        if await statuses.write(self._context, FRONTENDS, raw, status):
+            await self._announce(raw, before, status)
+        return Result()
 
     # --- the end of a frontend, or of its load balancer
 
@@ -312,16 +283,8 @@ class FrontendReconciler:
             self._forget(key)
             return Result()
         since = frontend.metadata.deletion_timestamp or self._context.clock.now()
-        for target in _installed_at(frontend, self._context):
-            async with self._context.domains.exclusive(
-                target_domain(target), patience=_PATIENCE_FOR_DOMAIN
-            ):
-                gone = await release.take_off(self._context, target, frontend, since=since)
-            self._wake_losers(key, target)
-            if not gone:
-                self._pending.set(key, target)
-                return Result(after=_POLL_NODES)
-            self._context.enqueue([Key(LOADBALANCER, *target)])
+        if not await self._taken_off(key, frontend, since):
+            return Result(after=_POLL_NODES)
         await release.drop_finalizer(self._context, FRONTENDS, raw)
         self._forget(key)
         return Result()
@@ -329,6 +292,16 @@ class FrontendReconciler:
     async def _leave(self, key: Key, raw: Object, frontend: Frontend) -> Result:
         """The load balancer is gone or no longer granted: take everything off it, and say so."""
         since = self._leaving.setdefault(key, self._context.clock.now())
+        if not await self._taken_off(key, frontend, since):
+            return Result(after=_POLL_NODES)
+        self._forget(key)
+        raw = await release.drop_finalizer(self._context, FRONTENDS, raw)
+        view = (await self._observer.observe(parse(Frontend, raw))).view
+        await self._report(raw, view, report(view, decide(view), None))
+        return Result()
+
+    async def _taken_off(self, key: Key, frontend: Frontend, since: datetime) -> bool:
+        """Do the next step of the release everywhere; whether nothing is installed any more."""
         for target in _installed_at(frontend, self._context):
             async with self._context.domains.exclusive(
                 target_domain(target), patience=_PATIENCE_FOR_DOMAIN
@@ -337,13 +310,9 @@ class FrontendReconciler:
             self._wake_losers(key, target)
             if not gone:
                 self._pending.set(key, target)
-                return Result(after=_POLL_NODES)
+                return False
             self._context.enqueue([Key(LOADBALANCER, *target)])
-        self._forget(key)
-        raw = await release.drop_finalizer(self._context, FRONTENDS, raw)
-        view = (await self._observer.observe(parse(Frontend, raw))).view
-        await self._report(raw, view, report(view, decide(view), None))
-        return Result()
+        return True
 
     def _forget(self, key: Key) -> None:
         self._pending.set(key, None)
@@ -356,24 +325,8 @@ class FrontendReconciler:
         self._observer.forget(key.namespace, key.name)
 
 
-def _conditions_of(raw: Object) -> tuple[Condition, ...]:
-    found = []
-    for condition in (raw.get("status") or {}).get("conditions") or ():
-        try:
-            found.append(parse(Condition, condition))
-        except InvalidObject:
-            continue
-    return tuple(found)
-
-
-def _told(frontend: Frontend) -> ObjectName | None:
-    """The load balancer that the status names."""
-    namespace, slash, name = frontend.status.load_balancer.partition("/")
-    return ObjectName(namespace, name) if slash else None
-
-
 def _installed_at(frontend: Frontend, context: Context) -> tuple[ObjectName, ...]:
     """Where something of the frontend may be installed: what its status says, and its reference."""
-    told = _told(frontend)
+    told = ObjectName.parse(frontend.status.load_balancer)
     wanted = acceptance.target_of(frontend, context.settings)
     return tuple(dict.fromkeys(t for t in (told, wanted) if t is not None))

@@ -6,13 +6,14 @@ Secret goes, then the bundles that no manifest names, then the finalizer. Every 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from certfront.engine.store import Object
 from certfront.kube.errors import NotFound
 from certfront.kube.resources import SECRETS, Resource
 from certfront.loadbalancers.haproxy import handover
+from certfront.loadbalancers.haproxy.handover import Manifest
 from certfront.loadbalancers.haproxy.watermark import served
 from certfront.loadbalancers.materials import source_of
 from certfront.model.frontend import Frontend
@@ -24,19 +25,9 @@ from certfront.reconcilers.frontends.handover import (
     manifest_name,
     read_manifest,
     secrets_of,
-    write,
 )
 from certfront.reconcilers.frontends.observation import nodes_of
 from certfront.reconcilers.stores import SECRET
-
-__all__ = [
-    "PATIENCE",
-    "delete_bundles",
-    "drop_finalizer",
-    "empty_or_delete",
-    "take_off",
-    "used_bundles",
-]
 
 PATIENCE = timedelta(seconds=60)
 """A node that is gone holds a release no longer than this."""
@@ -95,9 +86,13 @@ async def delete_bundles(context: Context, target: ObjectName, names: Iterable[s
             await secrets.delete(context, held)
 
 
-def used_bundles(context: Context, target: ObjectName) -> set[str]:
-    """The bundles that some known manifest of the load balancer names."""
-    manifests = map(read_manifest, secrets_of(context, target, "manifest"))
+def used_bundles(
+    context: Context,
+    target: ObjectName,
+    read: Callable[[Object], Manifest | None] = read_manifest,
+) -> set[str]:
+    """The bundles that some known manifest of the load balancer names; `read` may remember."""
+    manifests = map(read, secrets_of(context, target, "manifest"))
     return {name for manifest in manifests if manifest is not None for name in manifest.bundles}
 
 
@@ -109,7 +104,7 @@ async def drop_finalizer(context: Context, resource: Resource, raw: Object) -> O
         return raw
     kept = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
     try:
-        answer = await context.client.patch_metadata(
+        answer = await context.client.patch_finalizers(
             resource,
             metadata["namespace"],
             metadata["name"],
@@ -130,7 +125,7 @@ async def drop_finalizer(context: Context, resource: Resource, raw: Object) -> O
 
 async def _written(context: Context, body: Object, held: Object) -> Object | None:
     try:
-        return await write(context, body, held)
+        return await secrets.write(context, body, held)
     except NotFound:
         # The namespace of the load balancer is going, and the Secret with it.
         return None

@@ -1,7 +1,7 @@
 """The status of a frontend, made from the decision and how far the nodes are. Pure.
 
-The conditions mirror the task (DESIGN section 2): Accepted, ResolvedRefs, Programmed, Served and
-Ready always, Progressing while a task runs or will be retried, Reconciling or Stalled while Ready
+Conditions and task say the same: Accepted, ResolvedRefs, Programmed, Served and Ready always,
+Progressing while a task runs or will be retried, Reconciling or Stalled while Ready
 is False.
 """
 
@@ -19,7 +19,8 @@ from certfront.loadbalancers.haproxy.watermark import Verdict
 from certfront.loadbalancers.listeners import Decision, View
 from certfront.loadbalancers.problems import ConditionType, Problem
 from certfront.loadbalancers.protocol import Listener
-from certfront.model.conditions import Condition, ConditionStatus, find, merged
+from certfront.model.columns import column
+from certfront.model.conditions import Condition, ConditionStatus, find, merged, with_page
 from certfront.model.frontend import Frontend, FrontendStatus, InstalledCertificate
 from certfront.model.meta import FINALIZER
 from certfront.model.reasons import Reason
@@ -27,8 +28,6 @@ from certfront.model.settings import Settings
 from certfront.model.tasks import Task, advance, begin, finish, remember
 from certfront.model.times import from_text, to_text
 from certfront.reconcilers.frontends.progress import Progress
-
-__all__ = ["report", "with_documentation"]
 
 SETTLING_PATIENCE = timedelta(seconds=60)
 """For so long nodes may take to follow a renewal before the frontend is told as not served."""
@@ -72,15 +71,10 @@ def report(view: View, decision: Decision, progress: Progress | None) -> Fronten
         installed=installed,
         hostnames=held.hostnames if listener is None else listener.hostnames[:_MOST_HOSTNAMES],
         load_balancer=str(view.target) if view.target and listener else held.load_balancer,
-        certificate=_column(frontend),
+        certificate=column(_certificate_names(frontend)),
         not_after=min((c.not_after for c in installed if c.not_after), default=""),
         frontend_id=before.frontend_id,
     )
-
-
-def with_documentation(message: str, reason: Reason, settings: Settings) -> str:
-    """The message with the page that says more, where something is wrong."""
-    return f"{message} See {settings.documentation_url}/{reason.name}"
 
 
 def _states(
@@ -246,7 +240,7 @@ def _conditions(
 def _condition(kind: str, state: _State, settings: Settings) -> Condition:
     message = state.message
     if state.wrong:
-        message = with_documentation(message, state.reason, settings)
+        message = with_page(message, f"{settings.documentation_url}/{state.reason.name}")
     return Condition(type=kind, status=state.status, reason=state.reason.name, message=message)
 
 
@@ -360,9 +354,5 @@ def _task_id(frontend: Frontend, installed: tuple[InstalledCertificate, ...], no
     return f"install-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def _column(frontend: Frontend) -> str:
-    """The certificates for the column of `kubectl get`: the first, and how many more."""
-    names = [c.secret_ref.name if c.secret_ref else c.name for c in frontend.spec.certificates]
-    if not names:
-        return ""
-    return names[0] if len(names) == 1 else f"{names[0]} +{len(names) - 1}"
+def _certificate_names(frontend: Frontend) -> list[str]:
+    return [c.secret_ref.name if c.secret_ref else c.name for c in frontend.spec.certificates]

@@ -9,8 +9,6 @@ from __future__ import annotations
 from certfront.engine.keys import Key
 from certfront.model.meta import ObjectName
 
-__all__ = ["Waiting"]
-
 
 class Waiting:
     """Keys by the load balancer that they wait for."""
