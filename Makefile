@@ -2,6 +2,7 @@
 #
 #   make demo    a cluster on this machine, four certificates, two load balancer nodes (ARGS=--exit)
 #   make test    unit and integration tests (ARGS="tests/unit -k queue")
+#   make docs    the pages that are made from the source (docs/generate.py)
 #   make lint    ruff, mypy and the directions of imports
 #   make bench   measures (benchmarks/)
 #   make build   the wheel and the source archive, in dist/
@@ -9,7 +10,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench build requirements venv clean
+.PHONY: demo test lint docs bench build requirements venv clean
 
 suits := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(or $(firstword $(foreach each,python3 python3.13 python3.12 python3.11,$\
@@ -40,6 +41,9 @@ lint: venv
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy
 	@$(bin)/lint-imports
+
+docs: venv
+	@$(bin)/python docs/generate.py
 
 bench: venv
 	@$(bin)/python -m sandbox build

@@ -2,7 +2,7 @@
 
 Reasons are declared beside the decisions that give them; here they are collected, and put into
 chapters of those that show in the same place and heal in the same way. docs/reasons/ and
-docs/reasons.json are made from `CATALOGUE` (docs/generate.py); a test compares both with the source.
+docs/reasons.json are made from `CATALOGUE` (by `generate`); a test compares both with the source.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +17,6 @@ from certfront.model.reasons import Reason
 from certfront.pki.faults import UploadFault
 from certfront.pki.issue import AuthorityFault
 from certfront.pki.reasons import REASONS as PKI
-
-__all__ = ["CATALOGUE", "REASONS", "Entry"]
 
 Commands = tuple[str, ...]
 

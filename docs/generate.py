@@ -1,6 +1,6 @@
 """Writes the pages that are made from the source: `python docs/generate.py`.
 
-docs/reasons/ and docs/reasons.json come from certfront.reconcilers.catalogue, docs/api.md from crds/.
+docs/reasons/ and docs/reasons.json come from docs/catalogue.py, docs/api.md from crds/.
 Pages of reasons that exist no longer are removed. tests/unit/docs/ fails while something is stale.
 """
 
@@ -14,10 +14,10 @@ from typing import Any, Final
 import yaml
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "operator"))
+sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
 from certfront.model.settings import Settings  # noqa: E402 -- found by the line above
-from certfront.reconcilers.catalogue import CATALOGUE, REASONS, Entry  # noqa: E402 -- likewise
+from docs.catalogue import CATALOGUE, REASONS, Entry  # noqa: E402 -- likewise
 
 KINDS: Final = ("Certificate", "Issuer", "LoadBalancer", "LoadBalancerFrontend")
 _MADE: Final = "<!-- Made by docs/generate.py. Do not edit. -->"

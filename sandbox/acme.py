@@ -46,24 +46,7 @@ def prepare(state: State, programs: dict[str, Path], http_port: int) -> State:
         dns_management_url=f"http://{address}:{dns_management_port}",
     )
     configuration = directory / "pebble.json"
-    configuration.write_text(
-        json.dumps(
-            {
-                "pebble": {
-                    "listenAddress": f"{address}:{acme_port}",
-                    "managementListenAddress": f"{address}:{management_port}",
-                    "certificate": str(certificate),
-                    "privateKey": str(key),
-                    "httpPort": http_port,
-                    "tlsPort": 443,
-                    "externalAccountBindingRequired": False,
-                    "retryAfter": {"authz": 1, "order": 1},
-                    "profiles": _PROFILES,
-                }
-            },
-            indent=2,
-        )
-    )
+    configuration.write_text(_configuration(pebble, certificate, key))
     updated = state.with_services(
         _dns(state, programs["pebble-challtestsrv"], dns_port, dns_management_port),
         _pebble(state, programs["pebble"], configuration, pebble),
@@ -87,6 +70,22 @@ def save_root(pebble: Pebble) -> None:
     if answer.status != http.HTTPStatus.OK:
         raise StartError(f"Pebble does not tell its root: status {answer.status}")
     Path(pebble.root).write_bytes(content)
+
+
+def _configuration(pebble: Pebble, certificate: Path, key: Path) -> str:
+    """Pebble's own file; the certificate and the key are those of its listener."""
+    settings = {
+        "listenAddress": urlsplit(pebble.directory_url).netloc,
+        "managementListenAddress": urlsplit(pebble.management_url).netloc,
+        "certificate": str(certificate),
+        "privateKey": str(key),
+        "httpPort": pebble.http_port,
+        "tlsPort": 443,
+        "externalAccountBindingRequired": False,
+        "retryAfter": {"authz": 1, "order": 1},
+        "profiles": _PROFILES,
+    }
+    return json.dumps({"pebble": settings}, indent=2)
 
 
 def _dns(state: State, program: Path, port: int, management_port: int) -> Service:

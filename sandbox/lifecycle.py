@@ -239,7 +239,7 @@ def _start_node(current: State, node: Node, tell: Tell) -> None:
 
 
 def _binds_low_ports(current: State) -> bool:
-    return current.pebble is not None and current.pebble.http_port == int("80")
+    return current.pebble is not None and current.pebble.http_port == 80
 
 
 def _services(current: State, target: str) -> list[Service]:

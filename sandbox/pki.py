@@ -1,7 +1,7 @@
 """The sandbox's own certificates: a cluster authority, serving and client certificates.
 
-Made anew for every sandbox, valid for a week, written to files only their owner reads. Not to be
-confused with :mod:`certfront.pki`, which is the product; the sandbox must not depend on it.
+Made anew for every sandbox, valid for a week, written to files only their owner reads. The cluster
+does not stand on what is tested on it: :mod:`certfront.pki` is the product's and not used here.
 """
 
 import datetime as dt

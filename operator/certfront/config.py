@@ -9,7 +9,7 @@ from certfront.model.meta import InvalidObject, parse
 from certfront.model.settings import Settings
 
 
-class InvalidSettings(Exception):  # noqa: N818 -- named for what the caller has in hand
+class InvalidSettings(Exception):
     """The file cannot be used; the message names the field."""
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.kubectl import Kubectl
@@ -27,8 +28,9 @@ def until_ready(run: Kubectl, namespace: str, tell: Callable[[str], None], secon
 
 def ready(item: dict[str, object]) -> bool:
     """Whether the object is Ready in its current generation."""
-    condition = _condition(item, "Ready")
-    return condition.get("status") == "True"
+    condition, metadata = _condition(item, "Ready"), item["metadata"]
+    generation = metadata.get("generation") if isinstance(metadata, dict) else None
+    return condition.get("status") == "True" and condition.get("observedGeneration") == generation
 
 
 def _tell_change(
@@ -43,7 +45,7 @@ def _tell_change(
         tell(f"  {mark} {name}: {line}. {condition.get('message', '').partition(' See http')[0]}")
 
 
-def _condition(item: dict[str, object], kind: str) -> dict[str, str]:
+def _condition(item: dict[str, object], kind: str) -> dict[str, Any]:
     status = item.get("status")
     conditions = status.get("conditions", []) if isinstance(status, dict) else []
     return next((c for c in conditions if c.get("type") == kind), {})

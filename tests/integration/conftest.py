@@ -5,35 +5,23 @@ starts a sandbox of its own, or their processes. On failure the logs are kept, a
 """
 
 import os
-import re
 import secrets
 from collections.abc import Callable, Iterator
 
-import psutil
 import pytest
 
-from sandbox import binaries, lifecycle, objects, state
+from sandbox import binaries, lifecycle, objects
 from sandbox.errors import BuildError
 from sandbox.kubectl import Kubectl
 from sandbox.state import State
-
-_OURS = re.compile(r"t-\w+-(\d+)\Z")
-
-
-def _remove_leftovers() -> None:
-    """Remove the sandboxes of test processes that were killed before they could do it."""
-    for each in state.all_states():
-        found = _OURS.match(each.name)
-        if found and not psutil.pid_exists(int(found[1])):
-            lifecycle.remove(each, keep_logs=False)
+from tests.sandboxes import own_name, remove_leftovers
 
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[State]:
     """An API server with controllers, Pebble and DNS, shared by the tests of this process."""
-    _remove_leftovers()
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    name = f"t-{worker}-{os.getpid()}"
+    remove_leftovers("t")
+    name = own_name("t")
     started = lifecycle.up(lifecycle.Wishes(name=name, nodes=0, operator=False))
     yield started
     kept = lifecycle.down(name, keep_logs=request.session.testsfailed > 0)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -39,10 +39,7 @@ from certfront.kube.errors import (
 from certfront.kube.patches import merge_difference
 from certfront.kube.resources import LEASES, Resource
 from certfront.model.clock import Clock, SystemClock
-
-__all__ = ["FIELD_MANAGER", "ApiClient", "Listing", "Object", "WatchEvent", "revision_of"]
-
-FIELD_MANAGER: Final = "certfront"
+from certfront.model.meta import FIELD_MANAGER
 
 Object = dict[str, Any]
 """An object of the API as its JSON says it."""
@@ -71,6 +68,22 @@ class Listing:
 
     items: list[Object]
     resource_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """One request as it is sent, and sent again after a 429 or with fresh credentials.
+
+    `verb` is that of RBAC. The body may hold a key: it is in no representation of this.
+    """
+
+    verb: str
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Object | None = field(default=None, repr=False)
+    content_type: str = _JSON
+    accept: str = _JSON
 
 
 class ApiClient:
@@ -119,11 +132,8 @@ class ApiClient:
         cls,
         *,
         kubeconfig: str | None = None,
-        context: str | None = None,
         clock: Clock | None = None,
         count: Callable[[str, int], None] | None = None,
-        timeout: float = 10.0,  # noqa: ASYNC109 - the default of all calls
-        in_flight: int = 64,
     ) -> Self:
         """A client for `kubeconfig`, else for $KUBECONFIG, else for the pod's service account.
 
@@ -136,7 +146,6 @@ class ApiClient:
             if path is not None:
                 await kube_config.load_kube_config(
                     config_file=path,
-                    context=context,
                     client_configuration=configuration,
                     persist_config=False,
                 )
@@ -145,14 +154,7 @@ class ApiClient:
 
         configuration = Configuration()
         await load(configuration)
-        return cls(
-            configuration,
-            clock=clock,
-            count=count,
-            timeout=timeout,
-            in_flight=in_flight,
-            reload=load,
-        )
+        return cls(configuration, clock=clock, count=count, reload=load)
 
     async def __aenter__(self) -> Self:
         return self
@@ -190,8 +192,8 @@ class ApiClient:
         timeout: float | None = None,  # noqa: ASYNC109 - includes waiting for a turn and retries
     ) -> Object:
         """The object as etcd has it now. Raises NotFound."""
-        path = resource.path(namespace, name)
-        return await self._call("get", "GET", path, timeout=timeout, urgent=resource == LEASES)
+        request = _Request(verb="get", method="GET", path=resource.path(namespace, name))
+        return await self._call(request, timeout=timeout, urgent=resource == LEASES)
 
     async def list(
         self,
@@ -199,7 +201,6 @@ class ApiClient:
         namespace: str | None = None,
         *,
         label_selector: str | None = None,
-        field_selector: str | None = None,
         metadata_only: bool = False,
         page_size: int = 500,
     ) -> Listing:
@@ -207,13 +208,18 @@ class ApiClient:
 
         `metadata_only` asks for metadata alone. Items always carry the kind's apiVersion and kind.
         """
-        query = _selectors(label_selector, field_selector)
-        accept = _METADATA_LIST if metadata_only else _JSON
+        request = _Request(
+            verb="list",
+            method="GET",
+            path=resource.path(namespace),
+            query=_labelled(label_selector),
+            accept=_METADATA_LIST if metadata_only else _JSON,
+        )
         try:
-            return await self._pages(resource, namespace, query, accept, page_size)
+            return await self._pages(resource, request, page_size)
         except Gone:
             # The revision of the first page was compacted while we paged: all in one answer, then.
-            return await self._pages(resource, namespace, query, accept, None)
+            return await self._pages(resource, request, None)
 
     async def watch(
         self,
@@ -222,28 +228,28 @@ class ApiClient:
         *,
         resource_version: str,
         label_selector: str | None = None,
-        field_selector: str | None = None,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, bookmarks included, until the server ends the watch.
+
+        Whoever leaves it early closes it (`contextlib.aclosing`), and with it the connection.
 
         The server ends it after some minutes: watch again from the last event's (or bookmark's)
         metadata.resourceVersion. Raises Gone if the revision is too old (list again), Unreachable
         if the connection breaks or is silent for longer than between two bookmarks. List again after
         a silence: a revision that does not exist yet (etcd was restored) is watched without a word.
         """
-        query = _selectors(label_selector, field_selector) | {
+        query = _labelled(label_selector) | {
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             # Spread, so that many watches do not start again together.
             "timeoutSeconds": str(random.randint(*_WATCH_LENGTH)),  # noqa: S311 - no secret
         }
+        request = _Request(verb="watch", method="GET", path=resource.path(namespace), query=query)
         limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=_WATCH_SILENCE)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._answer(
-                    "watch", "GET", resource.path(namespace), query, None, _JSON, _JSON, limits
-                )
+                response = await self._answer(request, limits)
         except TimeoutError:
             raise _no_answer("the watch was not answered in time") from None
         try:
@@ -262,15 +268,14 @@ class ApiClient:
         timeout: float | None = None,  # noqa: ASYNC109 - includes waiting for a turn and retries
     ) -> Object:
         """POST the object into the namespace it names. Raises AlreadyExists, Invalid, Forbidden."""
-        return await self._call(
-            "create",
-            "POST",
-            resource.path(_namespace_of(resource, body)),
+        request = _Request(
+            verb="create",
+            method="POST",
+            path=resource.path(_namespace_of(resource, body)),
             query={"fieldManager": FIELD_MANAGER},
             body=_typed(resource, body),
-            timeout=timeout,
-            urgent=resource == LEASES,
         )
+        return await self._call(request, timeout=timeout, urgent=resource == LEASES)
 
     async def update(
         self,
@@ -280,37 +285,30 @@ class ApiClient:
         timeout: float | None = None,  # noqa: ASYNC109 - includes waiting for a turn and retries
     ) -> Object:
         """PUT the whole object; its metadata.resourceVersion is compared. Raises Conflict, NotFound."""
-        return await self._call(
-            "update",
-            "PUT",
-            resource.path(_namespace_of(resource, body), body["metadata"]["name"]),
+        request = _Request(
+            verb="update",
+            method="PUT",
+            path=resource.path(_namespace_of(resource, body), body["metadata"]["name"]),
             query={"fieldManager": FIELD_MANAGER},
             body=_typed(resource, body),
-            timeout=timeout,
-            urgent=resource == LEASES,
         )
+        return await self._call(request, timeout=timeout, urgent=resource == LEASES)
 
-    async def apply(
-        self,
-        resource: Resource,
-        body: Mapping[str, Any],
-        *,
-        force: bool,
-        manager: str = FIELD_MANAGER,
-    ) -> Object:
+    async def apply(self, resource: Resource, body: Mapping[str, Any], *, force: bool) -> Object:
         """Server-side apply. A metadata.resourceVersion in the body is compared, a uid too.
 
         With `resourceVersion: "1"` and no force it only creates: Conflict for whatever exists.
-        Raises Conflict; `fields_owned_by_others` is filled where another manager is in the way.
+        Raises Conflict; its `causes` name the fields where another manager is in the way.
         """
-        return await self._call(
-            "patch",
-            "PATCH",
-            resource.path(_namespace_of(resource, body), body["metadata"]["name"]),
-            query={"fieldManager": manager, "force": "true" if force else "false"},
+        request = _Request(
+            verb="patch",
+            method="PATCH",
+            path=resource.path(_namespace_of(resource, body), body["metadata"]["name"]),
+            query={"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"},
             body=_typed(resource, body),
             content_type=_APPLY_PATCH,
         )
+        return await self._call(request)
 
     async def patch_status(
         self,
@@ -338,7 +336,7 @@ class ApiClient:
             subresource="status",
         )
 
-    async def patch_metadata(
+    async def patch_finalizers(
         self,
         resource: Resource,
         namespace: str | None,
@@ -346,26 +344,14 @@ class ApiClient:
         *,
         uid: str,
         resource_version: str,
-        annotations: Mapping[str, str | None] | None = None,
-        labels: Mapping[str, str | None] | None = None,
-        finalizers: Sequence[str] | None = None,
+        finalizers: Sequence[str],
     ) -> Object:
-        """Change annotations and labels (None removes one) and the whole list of finalizers.
-
-        Raises Conflict as `patch_status` does.
-        """
-        metadata: Object = {}
-        if annotations is not None:
-            metadata["annotations"] = dict(annotations)
-        if labels is not None:
-            metadata["labels"] = dict(labels)
-        if finalizers is not None:
-            metadata["finalizers"] = [*finalizers]
+        """Make `finalizers` the whole list of the object. Raises Conflict as `patch_status` does."""
         return await self._merge(
             resource,
             namespace,
             name,
-            {"metadata": metadata},
+            {"metadata": {"finalizers": [*finalizers]}},
             uid=uid,
             resource_version=resource_version,
         )
@@ -390,9 +376,8 @@ class ApiClient:
         if given:
             options["preconditions"] = given
         path = resource.path(namespace, name)
-        await self._call(
-            "delete", "DELETE", path, body=options, timeout=timeout, urgent=resource == LEASES
-        )
+        request = _Request(verb="delete", method="DELETE", path=path, body=options)
+        await self._call(request, timeout=timeout, urgent=resource == LEASES)
 
     # --- one request
 
@@ -409,41 +394,29 @@ class ApiClient:
     ) -> Object:
         metadata = patch.setdefault("metadata", {})
         metadata["resourceVersion"] = resource_version
-        answer = await self._call(
-            "patch",
-            "PATCH",
-            resource.path(namespace, name, subresource),
+        request = _Request(
+            verb="patch",
+            method="PATCH",
+            path=resource.path(namespace, name, subresource),
             query={"fieldManager": FIELD_MANAGER},
             body=patch,
             content_type=_MERGE_PATCH,
         )
+        answer = await self._call(request)
         # The server ignores a uid in a patch of a custom resource, and after a restore another
         # object can have the same revision.
         if answer.get("metadata", {}).get("uid") != uid:
             raise Conflict(409, "Conflict", "the object is another one of the same name")
         return answer
 
-    async def _pages(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        selectors: Mapping[str, str],
-        accept: str,
-        page_size: int | None,
-    ) -> Listing:
+    async def _pages(self, resource: Resource, request: _Request, page_size: int | None) -> Listing:
         items: list[Object] = []
-        query = dict(selectors)
+        query = dict(request.query)
         if page_size is not None:
             query["limit"] = str(page_size)
         while True:
             page = await self._call(
-                "list",
-                "GET",
-                resource.path(namespace),
-                query=query,
-                accept=accept,
-                timeout=_LIST_TIMEOUT,
-                largest=_LARGEST_PAGE,
+                replace(request, query=query), timeout=_LIST_TIMEOUT, largest=_LARGEST_PAGE
             )
             items += [_typed(resource, item) for item in page.get("items") or ()]
             metadata = page.get("metadata", {})
@@ -454,14 +427,8 @@ class ApiClient:
 
     async def _call(
         self,
-        verb: str,
-        method: str,
-        path: str,
+        request: _Request,
         *,
-        query: Mapping[str, str] | None = None,
-        body: Object | None = None,
-        content_type: str = _JSON,
-        accept: str = _JSON,
         timeout: float | None = None,  # noqa: ASYNC109 - of the whole call
         largest: int = _LARGEST_OBJECT,
         urgent: bool = False,
@@ -471,31 +438,19 @@ class ApiClient:
         limits = aiohttp.ClientTimeout(total=None)
         try:
             async with asyncio.timeout(seconds), nullcontext() if urgent else self._turns:
-                response = await self._answer(
-                    verb, method, path, query, body, content_type, accept, limits
-                )
+                response = await self._answer(request, limits)
                 return await _decoded(response, largest)
         except TimeoutError:
             raise _no_answer(f"no answer in {seconds:g} s") from None
 
     async def _answer(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Object | None,
-        content_type: str,
-        accept: str,
-        limits: aiohttp.ClientTimeout,
+        self, request: _Request, limits: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """A 2xx response; 429 is waited out and 401 answered with fresh credentials once."""
         renewed = False
         pauses = 0
         while True:
-            response = await self._send(
-                verb, method, path, query, body, content_type, accept, limits
-            )
+            response = await self._send(request, limits)
             if response.status < 300:
                 return response
             error = await _refusal(response)
@@ -509,27 +464,23 @@ class ApiClient:
                 raise error
 
     async def _send(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Object | None,
-        content_type: str,
-        accept: str,
-        limits: aiohttp.ClientTimeout,
+        self, request: _Request, limits: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
+        headers = {
+            "Accept": request.accept,
+            "Content-Type": request.content_type,
+            "User-Agent": FIELD_MANAGER,
+        }
         for setting in (await self._configuration.auth_settings()).values():
             if setting["in"] == "header" and setting["value"]:
                 headers[setting["key"]] = setting["value"]
-        url = f"{self._configuration.host.rstrip('/')}{path}"
-        if query:
-            url = f"{url}?{urlencode(query)}"
+        url = f"{self._configuration.host.rstrip('/')}{request.path}"
+        if request.query:
+            url = f"{url}?{urlencode(request.query)}"
         status = 0
         try:
             answer = await self._rest.request(
-                method, url, headers=headers, body=body, _request_timeout=limits
+                request.method, url, headers=headers, body=request.body, _request_timeout=limits
             )
             response: aiohttp.ClientResponse = answer.response
             status = response.status
@@ -540,7 +491,7 @@ class ApiClient:
                 f"the API server cannot be reached ({type(error).__name__})"
             ) from error
         finally:
-            self._count(verb, status)
+            self._count(request.verb, status)
         self._note_answer(response)
         return response
 
@@ -559,15 +510,6 @@ class ApiClient:
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)
         self._clock_offset = date - self._clock.now()
-
-
-def revision_of(obj: Mapping[str, Any]) -> int:
-    """An object's or listing's metadata.resourceVersion as a number; 0 if there is none.
-
-    Comparable within one kind of one cluster (KEP-5504 makes the order part of the API).
-    """
-    text = obj.get("metadata", {}).get("resourceVersion", "")
-    return int(text) if isinstance(text, str) and text.isdecimal() else 0
 
 
 async def _decoded(response: aiohttp.ClientResponse, largest: int) -> Object:
@@ -650,9 +592,8 @@ def _namespace_of(resource: Resource, body: Mapping[str, Any]) -> str | None:
     return str(body["metadata"]["namespace"]) if resource.namespaced else None
 
 
-def _selectors(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
-    given = {"labelSelector": label_selector, "fieldSelector": field_selector}
-    return {key: value for key, value in given.items() if value is not None}
+def _labelled(selector: str | None) -> dict[str, str]:
+    return {} if selector is None else {"labelSelector": selector}
 
 
 def _seconds(text: str | None) -> float | None:

@@ -4,28 +4,11 @@ Raised by `client`. No class carries anything that was sent: the texts of 400 an
 which quote the input, are replaced by the names of the fields at fault.
 """
 
-# ruff: noqa: N818 - the names are the reasons that the API server gives
-
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-
-__all__ = [
-    "AlreadyExists",
-    "ApiError",
-    "Cause",
-    "Conflict",
-    "Forbidden",
-    "Gone",
-    "Invalid",
-    "NotFound",
-    "TooManyRequests",
-    "Unauthorized",
-    "Unreachable",
-    "error_from_status",
-]
 
 _LONGEST_MESSAGE: Final = 400
 _MOST_CAUSES: Final = 8
@@ -87,11 +70,6 @@ class NotFound(ApiError):
 
 class Conflict(ApiError):
     """The decision was made on an older state, or another field manager owns a field: decide again."""
-
-    @property
-    def fields_owned_by_others(self) -> tuple[str, ...]:
-        """For an apply without force: the fields that other managers own."""
-        return tuple(c.field for c in self.causes if c.reason == "FieldManagerConflict")
 
 
 class AlreadyExists(Conflict):

@@ -16,8 +16,6 @@ from certfront.kube.errors import AlreadyExists, ApiError, bounded
 from certfront.kube.resources import EVENTS
 from certfront.model.clock import Clock
 
-__all__ = ["post"]
-
 _log: Final = logging.getLogger(__name__)
 _CONTROLLER: Final = "certfront.io/operator"
 _SAME_EVENT_FOR: Final = 600
@@ -32,8 +30,8 @@ async def post(
     action: str,
     clock: Clock,
     type_: Literal["Normal", "Warning"] = "Normal",
-) -> bool:
-    """Post one Event about the object; whether the API server has it. Raises no ApiError.
+) -> None:
+    """Post one Event about the object. Raises no ApiError.
 
     Its name is made of what it says and of the ten minutes it falls into, so a repetition after a
     crash is the same Event. In a terminating namespace the server refuses it, which is only logged.
@@ -42,11 +40,10 @@ async def post(
     try:
         await client.create(EVENTS, event)
     except AlreadyExists:
-        return True
+        # Said before, perhaps by a process that has ended since.
+        return
     except ApiError as error:
         _log.info("event %s is not posted: %s", reason, error)
-        return False
-    return True
 
 
 def _event(

@@ -19,8 +19,6 @@ from certfront.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from certfront.kube.resources import LEASES
 from certfront.model.clock import Clock
 
-__all__ = ["HeartbeatLease", "LeaderElection"]
-
 _log: Final = logging.getLogger(__name__)
 
 
@@ -71,11 +69,6 @@ class LeaderElection:
     async def wait_leading(self) -> None:
         """Return once the Lease is ours."""
         await self._leading.wait()
-
-    @property
-    def holder(self) -> str:
-        """Who held the Lease when it was last seen; empty if no one."""
-        return "" if self._lease is None else _holder(self._lease)
 
     async def run(self) -> None:
         """Acquire, hold, and return after a loss. Cancel it to stop, then call `release`."""

@@ -9,18 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-__all__ = [
-    "CERTIFICATES",
-    "EVENTS",
-    "FRONTENDS",
-    "ISSUERS",
-    "LEASES",
-    "LOADBALANCERS",
-    "NAMESPACES",
-    "SECRETS",
-    "SERVICES",
-    "Resource",
-]
+from certfront.model.meta import GROUP, VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +56,7 @@ SERVICES: Final = Resource("", "v1", "services", "Service")
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
-CERTIFICATES: Final = Resource("certfront.io", "v1alpha1", "certificates", "Certificate")
-ISSUERS: Final = Resource("certfront.io", "v1alpha1", "issuers", "Issuer")
-LOADBALANCERS: Final = Resource("certfront.io", "v1alpha1", "loadbalancers", "LoadBalancer")
-FRONTENDS: Final = Resource(
-    "certfront.io", "v1alpha1", "loadbalancerfrontends", "LoadBalancerFrontend"
-)
+CERTIFICATES: Final = Resource(GROUP, VERSION, "certificates", "Certificate")
+ISSUERS: Final = Resource(GROUP, VERSION, "issuers", "Issuer")
+LOADBALANCERS: Final = Resource(GROUP, VERSION, "loadbalancers", "LoadBalancer")
+FRONTENDS: Final = Resource(GROUP, VERSION, "loadbalancerfrontends", "LoadBalancerFrontend")

@@ -9,8 +9,6 @@ from certfront.kube.client import ApiClient, Listing, Object
 from certfront.kube.errors import NotFound
 from certfront.kube.resources import Resource
 
-__all__ = ["LiveSource", "Watched"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:

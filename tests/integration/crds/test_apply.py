@@ -152,7 +152,7 @@ def test_kubectl_explains_by_the_short_name(kubectl: Kubectl, name: str) -> None
 def test_kubectl_get_shows_what_user_12_needs(
     server: Server, kubectl: Kubectl, namespace: str
 ) -> None:
-    """The columns of reference/users.md; EXPIRES and NEXT lie in the future and are printed."""
+    """The columns that people see; EXPIRES and NEXT lie in the future and are printed."""
     _with_status(
         server,
         namespace,

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from certfront.kube.client import ApiClient, WatchEvent, revision_of
+from certfront.kube.client import ApiClient, WatchEvent
 from certfront.kube.errors import (
     AlreadyExists,
+    Cause,
     Conflict,
     Invalid,
     NotFound,
@@ -18,6 +20,7 @@ from certfront.kube.leases import HeartbeatLease, LeaderElection
 from certfront.kube.resources import CERTIFICATES, EVENTS, LEASES, NAMESPACES, SECRETS
 from certfront.kube.source import LiveSource, Watched
 from certfront.model.clock import SystemClock
+from certfront.model.meta import revision_of
 from sandbox.state import State
 
 
@@ -76,7 +79,7 @@ async def test_an_apply_with_revision_one_only_creates(client: ApiClient, namesp
     for _ in range(2):
         with pytest.raises(Conflict) as refused:
             await client.apply(SECRETS, body, force=False)
-        assert refused.value.fields_owned_by_others == ()
+        assert refused.value.causes == ()
     # A later write carries what it was decided on.
     body["metadata"] |= {
         "resourceVersion": made["metadata"]["resourceVersion"],
@@ -93,12 +96,13 @@ async def test_an_apply_names_the_fields_that_others_own(client: ApiClient, name
         "type": "kubernetes.io/tls",
         "data": {"tls.crt": "YQ==", "tls.key": "Yg=="},
     }
-    await client.apply(SECRETS, body, force=False, manager="someone")
+    # What was not applied, but written, belongs to another manager even under the same name.
+    await client.create(SECRETS, body)
     with pytest.raises(Conflict) as refused:
         await client.apply(
             SECRETS, body | {"data": {"tls.crt": "Yw==", "tls.key": "Yg=="}}, force=False
         )
-    assert refused.value.fields_owned_by_others == (".data.tls.crt",)
+    assert refused.value.causes == (Cause("FieldManagerConflict", ".data.tls.crt"),)
 
 
 async def test_a_status_is_written_whole_and_compared(client: ApiClient, namespace: str) -> None:
@@ -133,21 +137,20 @@ async def test_a_status_is_written_whole_and_compared(client: ApiClient, namespa
     assert fourth["metadata"]["resourceVersion"] == third["metadata"]["resourceVersion"]
 
 
-async def test_metadata_is_patched_with_comparison(client: ApiClient, namespace: str) -> None:
+async def test_finalizers_are_patched_with_comparison(client: ApiClient, namespace: str) -> None:
     made = await client.create(CERTIFICATES, certificate(namespace))
     held = made["metadata"]
-    patched = await client.patch_metadata(
+    patched = await client.patch_finalizers(
         CERTIFICATES,
         namespace,
         "web",
         uid=held["uid"],
         resource_version=held["resourceVersion"],
-        annotations={"certfront.io/renew": "1"},
         finalizers=["certfront.io/installed"],
     )
     assert patched["metadata"]["finalizers"] == ["certfront.io/installed"]
     with pytest.raises(Conflict):
-        await client.patch_metadata(
+        await client.patch_finalizers(
             CERTIFICATES,
             namespace,
             "web",
@@ -156,18 +159,16 @@ async def test_metadata_is_patched_with_comparison(client: ApiClient, namespace:
             finalizers=[],
         )
     held = patched["metadata"]
-    await client.patch_metadata(
+    await client.patch_finalizers(
         CERTIFICATES,
         namespace,
         "web",
         uid=held["uid"],
         resource_version=held["resourceVersion"],
-        annotations={"certfront.io/renew": None},
         finalizers=[],
     )
     metadata = (await client.get(CERTIFICATES, namespace, "web"))["metadata"]
     assert "finalizers" not in metadata
-    assert "annotations" not in metadata
 
 
 async def test_a_refused_object_is_invalid_and_its_value_is_not_repeated(
@@ -188,16 +189,18 @@ async def test_lists_have_pages_metadata_and_selectors(client: ApiClient, namesp
     assert revision_of({"metadata": {"resourceVersion": whole.resource_version}}) >= max(
         map(revision_of, whole.items)
     )
+    other = secret(namespace, "other")
+    other["metadata"]["labels"] = {"certfront.io/secret": "other"}
+    await client.create(SECRETS, other)
     some = await client.list(
         SECRETS,
         namespace,
-        label_selector="certfront.io/secret",
-        field_selector="metadata.name=s3",
+        label_selector="certfront.io/secret=other",
         metadata_only=True,
     )
     (item,) = some.items
     assert item.keys() == {"apiVersion", "kind", "metadata"}
-    assert (item["kind"], item["metadata"]["name"]) == ("Secret", "s3")
+    assert (item["kind"], item["metadata"]["name"]) == ("Secret", "other")
 
 
 async def test_a_watch_goes_on_from_a_list(client: ApiClient, namespace: str) -> None:
@@ -208,18 +211,20 @@ async def test_a_watch_goes_on_from_a_list(client: ApiClient, namespace: str) ->
     await client.update(SECRETS, made | {"stringData": {"a": "c"}})
     await client.delete(SECRETS, namespace, "after")
     seen: list[tuple[str, str]] = []
-    async for kind, obj in client.watch(
+    watch = client.watch(
         SECRETS,
         namespace,
         label_selector="certfront.io/secret",
         resource_version=listing.resource_version,
-    ):
-        if kind == "BOOKMARK":
-            continue
-        assert (obj["apiVersion"], obj["kind"]) == ("v1", "Secret")
-        seen.append((kind, obj["metadata"]["name"]))
-        if kind == "DELETED":
-            break
+    )
+    async with aclosing(watch):
+        async for kind, obj in watch:
+            if kind == "BOOKMARK":
+                continue
+            assert (obj["apiVersion"], obj["kind"]) == ("v1", "Secret")
+            seen.append((kind, obj["metadata"]["name"]))
+            if kind == "DELETED":
+                break
     assert seen == [("ADDED", "after"), ("MODIFIED", "after"), ("DELETED", "after")]
 
 
@@ -246,9 +251,12 @@ async def test_bookmarks_move_a_quiet_watch_on(
 
 
 async def first_bookmark(client: ApiClient, namespace: str, revision: int) -> int:
-    async for kind, obj in client.watch(SECRETS, namespace, resource_version=str(revision)):
-        assert kind == "BOOKMARK"
-        return revision_of(obj)
+    watch = client.watch(SECRETS, namespace, resource_version=str(revision))
+    # Closed here: left to the garbage collector, its connection would outlive the test.
+    async with aclosing(watch):
+        async for kind, obj in watch:
+            assert kind == "BOOKMARK"
+            return revision_of(obj)
     return revision
 
 
@@ -280,7 +288,7 @@ async def test_the_clocks_of_one_machine_agree(client: ApiClient) -> None:
 async def test_an_event_is_kept_once(client: ApiClient, namespace: str) -> None:
     made = await client.create(CERTIFICATES, certificate(namespace))
     for _ in range(2):
-        assert await post(
+        await post(
             client,
             made,
             reason="Renewed",

@@ -12,7 +12,7 @@ from certfront.loadbalancers.haproxy.reasons import REASONS as NODES
 from certfront.loadbalancers.reasons import REASONS as LOAD_BALANCERS
 from certfront.model.reasons import Reason
 from certfront.pki.reasons import REASONS as PKI
-from certfront.reconcilers.catalogue import CATALOGUE, REASONS
+from docs.catalogue import CATALOGUE, REASONS
 from tests.unit.docs.source_scan import PACKAGES, named_constants, used
 
 OWNERS = {

@@ -15,8 +15,8 @@ from certfront.model.issuer import Issuer
 from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import parse
 from certfront.model.settings import Settings
-from certfront.reconcilers.catalogue import CATALOGUE
 from docs import generate
+from docs.catalogue import CATALOGUE
 
 ROOT = generate.ROOT
 DOCS = ROOT / "docs"

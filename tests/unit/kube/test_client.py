@@ -15,6 +15,7 @@ from certfront.kube.client import ApiClient
 from certfront.kube.errors import (
     AlreadyExists,
     ApiError,
+    Cause,
     Conflict,
     Forbidden,
     Gone,
@@ -123,7 +124,7 @@ async def test_an_apply_conflict_names_the_fields_of_others(
     ]
     with pytest.raises(Conflict) as refused:
         await client.apply(SECRETS, named(), force=False)
-    assert refused.value.fields_owned_by_others == (".data.tls.crt",)
+    assert refused.value.causes == (Cause("FieldManagerConflict", ".data.tls.crt"),)
 
 
 async def test_a_status_is_replaced_whole_by_what_differs(
@@ -172,24 +173,21 @@ async def test_a_status_decided_on_something_else_is_a_conflict(
         )
 
 
-async def test_metadata_is_patched_by_key_and_finalizers_whole(
+async def test_finalizers_are_patched_whole_and_nothing_else(
     server: ApiServer, client: ApiClient
 ) -> None:
     obj = named("web")
     obj["metadata"] |= {"annotations": {"a": "1", "b": "2"}, "finalizers": ["theirs"]}
     held = server.store(CERTIFICATE_PATH, obj)["metadata"]
-    written = await client.patch_metadata(
+    written = await client.patch_finalizers(
         CERTIFICATES,
         "shop",
         "web",
         uid=held["uid"],
         resource_version=held["resourceVersion"],
-        annotations={"a": None, "c": "3"},
-        labels={"l": "1"},
         finalizers=["theirs", "certfront.io/installed"],
     )
-    assert written["metadata"]["annotations"] == {"b": "2", "c": "3"}
-    assert written["metadata"]["labels"] == {"l": "1"}
+    assert written["metadata"]["annotations"] == {"a": "1", "b": "2"}
     assert written["metadata"]["finalizers"] == ["theirs", "certfront.io/installed"]
 
 

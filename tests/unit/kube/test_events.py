@@ -1,6 +1,9 @@
 """Events."""
 
+import logging
 from typing import Any
+
+import pytest
 
 from certfront.kube.client import ApiClient
 from certfront.kube.events import post
@@ -14,15 +17,15 @@ CERTIFICATE = {
 }
 
 
-async def say(client: ApiClient, clock: FrozenClock, **changed: Any) -> bool:
+async def say(client: ApiClient, clock: FrozenClock, **changed: Any) -> None:
     said = {"reason": "Issued", "message": "issued until May", "action": "orderCertificate"}
-    return await post(client, CERTIFICATE, clock=clock, **(said | changed))
+    await post(client, CERTIFICATE, clock=clock, **(said | changed))
 
 
 async def test_an_event_is_one_call_and_says_what_it_is_about(
     server: ApiServer, client: ApiClient
 ) -> None:
-    assert await say(client, FrozenClock(), type_="Warning")
+    await say(client, FrozenClock(), type_="Warning")
     (asked,) = server.asked
     assert asked.path == "/apis/events.k8s.io/v1/namespaces/shop/events"
     body = asked.body
@@ -40,8 +43,8 @@ async def test_an_event_is_one_call_and_says_what_it_is_about(
 
 async def test_the_same_event_is_posted_once(server: ApiServer, client: ApiClient) -> None:
     clock = FrozenClock()
-    assert await say(client, clock)
-    assert await say(client, clock)
+    await say(client, clock)
+    await say(client, clock)
     assert len(server.objects) == 1
     await say(client, clock, message="another")
     clock.advance(600)
@@ -49,11 +52,14 @@ async def test_the_same_event_is_posted_once(server: ApiServer, client: ApiClien
     assert len(server.objects) == 3
 
 
-async def test_a_refused_event_does_not_reach_its_caller(
-    server: ApiServer, client: ApiClient
+async def test_a_refused_event_is_only_logged(
+    server: ApiServer, client: ApiClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script = [answering(lambda: status(403, "Forbidden", "namespace is terminating"))]
-    assert not await say(client, FrozenClock())
+    with caplog.at_level(logging.INFO):
+        await say(client, FrozenClock())
+    assert server.objects == {}
+    assert "event Issued is not posted" in caplog.text
 
 
 async def test_a_note_fits_in_bytes_and_holds_no_key(server: ApiServer, client: ApiClient) -> None:
