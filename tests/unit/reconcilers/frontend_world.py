@@ -98,7 +98,7 @@ class FakeApi:
         held["status"] = copy.deepcopy(dict(status))
         return self.put(resource.kind, held)
 
-    async def patch_metadata(
+    async def patch_finalizers(
         self,
         resource: Any,
         namespace: str,

@@ -234,6 +234,7 @@ async def test_a_key_in_a_bundle_is_never_shown_in_a_status_or_event(world: Worl
 
 SPECS_REFUSED = {
     "zone": ({"zone": "gra"}, "UnsupportedField"),
+    "display name": ({"displayName": "Web shop"}, "UnsupportedField"),
     "certificates only": ({"manage": "CertificatesOnly"}, "UnsupportedField"),
     "policy": ({"tls": {"policy": "modern"}}, "UnsupportedField"),
     "kong": ({"kong": {"routes": []}}, "UnsupportedField"),
@@ -584,6 +585,41 @@ async def test_an_object_that_does_not_parse_is_stalled_without_its_values(world
     assert world.condition(key, "Stalled") == ("True", "InvalidSpec")
     assert "SECRET-VALUE" not in str(world.status(key))
     assert sum(w.startswith("status") for w in world.api.writes) == 1
+
+
+async def test_an_edit_that_does_not_parse_leaves_what_is_installed_and_since_when(
+    world: World,
+) -> None:
+    key = await served(world)
+    installed = world.status(key)["installed"]
+    world.frontend(farms="own", manage="Unknown")
+    await world.run(key)
+    first = world.status(key)
+    assert first["installed"] == installed
+    assert first["loadBalancer"] == "edge/haproxy"
+    assert world.events == ["InvalidSpec"]
+    world.clock.advance(60)
+    world.frontend(farms="own", manage="AlsoUnknown", port=8443)
+    await world.run(key)
+    second = world.status(key)
+    assert second["observedGeneration"] == first["observedGeneration"] + 1
+    assert [c["lastTransitionTime"] for c in second["conditions"]] == [
+        c["lastTransitionTime"] for c in first["conditions"]
+    ]
+    assert world.events == ["InvalidSpec"]
+
+
+async def test_a_long_message_keeps_the_page_that_says_more(world: World) -> None:
+    labels = ".".join(letter * 60 for letter in "xyz")
+    names = [f"n{number}.{labels}.{'w' * 40}.example" for number in range(20)]
+    world.balancer(
+        grants=[{"namespaces": {"names": ["shop"]}, "hostnames": ["only.example"]}],
+    )
+    key = world.frontend(hostnames=names)
+    await world.run(key)
+    message = world.message(key)
+    assert len(message) == 1024
+    assert message.endswith("… See https://docs/HostnameNotGranted")
 
 
 async def test_the_finalizers_are_there_before_anything_is_installed(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from certfront.engine.keys import Key
 from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.meta import ObjectName
-from certfront.reconcilers.frontend_wakeups import matters_to_frontends
+from certfront.reconcilers.wakeups import matters_to_frontends
 from tests.unit.reconcilers.frontend_world import EDGE, World
 from tests.unit.reconcilers.test_frontends import pair, served
 
@@ -221,6 +221,43 @@ async def test_two_load_balancers_of_one_namespace_do_not_share_bundles(world: W
     world.delete("LoadBalancerFrontend", "shop", "shop")
     await world.settle(key)
     assert len(world.bundles()) == 1
+
+
+async def test_a_probe_address_is_refused_on_haproxy(world: World) -> None:
+    world.balancer(probeAddress="192.0.2.10")
+    world.node()
+    await world.run(BALANCER)
+    assert world.condition(BALANCER, "Ready") == ("False", "UnsupportedField")
+    assert world.condition(BALANCER, "Stalled") == ("True", "UnsupportedField")
+    assert "spec.probeAddress" in world.message(BALANCER)
+    assert world.status(BALANCER)["readyNodes"] == 1
+
+
+async def test_a_failing_node_and_its_recovery_are_told(world: World) -> None:
+    world.node()
+    await world.run(BALANCER)
+    world.node(failed=[Failed(secret="bundle-x", reason="KeyMismatch", message="no pair")])
+    await world.run(BALANCER)
+    world.node()
+    await world.run(BALANCER, 2)
+    assert world.events == ["NodeFailed", "Available"]
+
+
+async def test_an_edit_that_does_not_parse_keeps_nodes_and_since_when(world: World) -> None:
+    world.node()
+    world.balancer(haproxy={"minNodes": 2})
+    await world.run(BALANCER)
+    before = world.status(BALANCER)
+    world.clock.advance(60)
+    world.balancer(haproxy={"minNodes": "many"})
+    await world.run(BALANCER)
+    after = world.status(BALANCER)
+    assert after["nodes"] == before["nodes"]
+    assert after["conditions"][0]["type"] == "Ready"
+    assert (
+        after["conditions"][0]["lastTransitionTime"]
+        == before["conditions"][0]["lastTransitionTime"]
+    )
 
 
 async def test_a_spec_that_does_not_parse_is_told_once(world: World) -> None:

@@ -1,0 +1,120 @@
+"""A watch event goes to the store, and whoever it concerns to the queue; an echo does neither."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import kopf
+import pytest
+
+from certfront.engine.domains import Domains
+from certfront.engine.keys import Key
+from certfront.engine.queue import WorkQueue
+from certfront.handlers import watches
+from certfront.model.clock import FrozenClock
+from certfront.model.settings import Settings
+from certfront.reconcilers.context import Context
+from certfront.reconcilers.stores import RESOURCES, WATCHED_LABEL, new_store
+
+KEY = Key("Certificate", "shop", "site")
+
+
+def certificate(version: str, uid: str = "u", **spec: Any) -> dict[str, Any]:
+    metadata = {"namespace": "shop", "name": "site", "uid": uid, "resourceVersion": version}
+    return {"kind": "Certificate", "metadata": metadata, "spec": {"type": "SelfSigned", **spec}}
+
+
+@pytest.fixture
+def context() -> Context:
+    clock = FrozenClock()
+    store, indices = new_store(Settings())
+    return Context(
+        client=None,  # type: ignore[arg-type] # no request is made
+        store=store,
+        indices=indices,
+        queue=WorkQueue(clock, random.Random(1)),  # noqa: S311 -- jitter, not a secret
+        clock=clock,
+        settings=Settings(),
+        domains=Domains(),
+        executor=ThreadPoolExecutor(1),
+    )
+
+
+async def _taken(context: Context) -> list[Key]:
+    found = []
+    while context.queue.depth():
+        key = await context.queue.get()
+        context.queue.done(key)
+        found.append(key)
+    return found
+
+
+@pytest.mark.parametrize("change", [None, "ADDED", "MODIFIED"])
+async def test_what_is_new_is_held_and_queued(context: Context, change: str | None) -> None:
+    watches.observe(context, "Certificate", change, certificate("1"))
+    assert context.store.get("Certificate", "shop", "site") is not None
+    assert await _taken(context) == [KEY]
+
+
+async def test_an_echo_and_what_is_older_queue_nothing(context: Context) -> None:
+    watches.observe(context, "Certificate", "ADDED", certificate("5"))
+    await _taken(context)
+    for version in ("5", "4"):
+        watches.observe(context, "Certificate", "MODIFIED", certificate(version))
+    assert await _taken(context) == []
+
+
+async def test_a_deletion_is_taken_unless_it_is_of_an_earlier_object(context: Context) -> None:
+    watches.observe(context, "Certificate", "ADDED", certificate("5", uid="new"))
+    watches.observe(context, "Certificate", "DELETED", certificate("4", uid="old"))
+    assert context.store.get("Certificate", "shop", "site") is not None
+    watches.observe(context, "Certificate", "DELETED", certificate("6", uid="new"))
+    assert context.store.get("Certificate", "shop", "site") is None
+    assert KEY in await _taken(context)
+
+
+async def test_a_fresh_change_goes_before_the_first_list(context: Context) -> None:
+    """Thousands of objects of a start must not hold up what someone has just applied."""
+    for number in range(5):
+        obj = certificate("1")
+        obj["metadata"]["name"] = f"old-{number}"
+        watches.observe(context, "Certificate", None, obj)
+    watches.observe(context, "Certificate", "ADDED", certificate("9"))
+    assert (await _taken(context))[0] == KEY
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, certificate("1"), id="one that was missed"),
+        pytest.param(certificate("1"), None, id="a deletion that was missed"),
+        pytest.param(certificate("1"), certificate("2"), id="a change that was missed"),
+    ],
+)
+async def test_what_the_sweep_has_put_right_is_queued(
+    context: Context, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> None:
+    watches.repaired(context, KEY, before, after)
+    assert await _taken(context) == [KEY]
+
+
+async def _nothing() -> None:
+    pass
+
+
+def test_only_stateless_hooks_are_registered(context: Context) -> None:
+    """Handlers that detect changes would copy Secrets into annotations."""
+    registry = kopf.OperatorRegistry()
+    watches.register(registry, context, _nothing)
+    assert len(registry._watching.get_all_handlers()) == len(RESOURCES)
+    for forbidden in (registry._changing, registry._spawning, registry._indexing):
+        assert list(forbidden.get_all_handlers()) == []
+
+
+def test_secrets_and_leases_are_watched_by_label_alone() -> None:
+    chosen = watches.settings()
+    assert WATCHED_LABEL["Secret"] == "certfront.io/secret"
+    assert chosen.watching.label_selectors["secrets"] == "certfront.io/secret"
+    assert chosen.watching.label_selectors["leases"] == "certfront.io/load-balancer"
+    assert chosen.posting.enabled is False
+    assert chosen.peering.standalone is True
