@@ -11,16 +11,15 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from certfront.agent.exchange import NoAnswer
 from certfront.agent.filing import Files, Target
 from certfront.agent.master import Master
 from certfront.agent.memory import Memory, observe
 from certfront.agent.proving import Prover
-from certfront.agent.runtime import LARGEST_COMMAND, Locked, NoAnswer, Refused, Runtime
+from certfront.agent.runtime import LARGEST_COMMAND, Locked, Refused, Runtime
 from certfront.loadbalancers.haproxy.configuration import Layout
 from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.clock import Clock
-
-__all__ = ["Applier", "BundlesRefused"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ _MOST_CHANGES_AT_RUNTIME: Final = 2000
 _NEW_WORKER_SECONDS: Final = 30.0
 
 
-class BundlesRefused(Exception):  # noqa: N818 -- what happened
+class BundlesRefused(Exception):
     """HAProxy did not take these bundles; their files are as before."""
 
     def __init__(self, failed: Iterable[Failed]) -> None:
@@ -77,24 +76,28 @@ class Applier:
             # It was restarted by its supervisor: nothing counts any more.
             self._prover.forget()
             self._memory = None
-        if self._memory is None:
-            self._memory = await observe(self._runtime, worker.pid, self._map_paths(target))
-        if worker.description != target.rendered.digest or not self._fits_runtime(target):
-            await self._by_reload(target)
+        memory = self._memory
+        if memory is None:
+            memory = await self._observed(worker.pid, target)
+        if worker.description != target.rendered.digest or not self._fits_runtime(memory, target):
+            memory = await self._by_reload(target)
         try:
-            await self._at_runtime(target)
+            await self._at_runtime(memory, target)
         except Refused as refused:
             _log.warning("a run-time change was refused, reloading: %s", refused)
-            await self._by_reload(target)
-            await self._after_reload(target)
+            await self._after_reload(await self._by_reload(target), target)
 
-    async def _after_reload(self, target: Target) -> None:
+    async def _observed(self, worker: int, target: Target) -> Memory:
+        self._memory = await observe(self._runtime, worker, self._map_paths(target))
+        return self._memory
+
+    async def _after_reload(self, memory: Memory, target: Target) -> None:
         try:
-            await self._at_runtime(target)
+            await self._at_runtime(memory, target)
         except Refused as refused:
             raise NoAnswer(f"HAProxy refuses run-time changes: {refused}") from None
 
-    async def _by_reload(self, target: Target) -> None:
+    async def _by_reload(self, target: Target) -> Memory:
         self._memory = None
         await asyncio.to_thread(self._files.write, target)
         pid = await self._master.reload()
@@ -104,8 +107,9 @@ class Applier:
                 raise NoAnswer("the new worker does not answer")
             await asyncio.sleep(0.02)
         _log.info("HAProxy was reloaded; the worker is %d", pid)
-        self._memory = await observe(self._runtime, pid, self._map_paths(target))
+        memory = await self._observed(pid, target)
         self._prover.new_worker()
+        return memory
 
     async def _answering(self) -> int | None:
         try:
@@ -113,10 +117,8 @@ class Applier:
         except NoAnswer:
             return None
 
-    def _fits_runtime(self, target: Target) -> bool:
+    def _fits_runtime(self, memory: Memory, target: Target) -> bool:
         """Whether memory can be brought to the target by commands that are safe in every version."""
-        memory = self._memory
-        assert memory is not None  # noqa: S101 - observed by the caller
         stale = [
             bundle
             for name, bundle in target.bundles.items()
@@ -140,48 +142,46 @@ class Applier:
             and all(bundle.fits_command for bundle in stale)
         )
 
-    async def _at_runtime(self, target: Target) -> None:
+    async def _at_runtime(self, memory: Memory, target: Target) -> None:
         """Files, then memory; additions, then removals. Does nothing where all is right."""
-        await self._install_bundles(target)
+        await self._install_bundles(memory, target)
         await asyncio.to_thread(self._files.write, target)
         for file in target.rendered.crt_lists:
-            await self._adjust_list(file, target)
+            await self._adjust_list(memory, file, target)
         for file, entries in target.rendered.maps.items():
-            await self._adjust_map(file, entries)
-        await self._remove_surplus(target)
+            await self._adjust_map(memory, file, entries)
+        await self._remove_surplus(memory, target)
         await asyncio.to_thread(self._files.clean_up, target)
 
-    async def _install_bundles(self, target: Target) -> None:
-        assert self._memory is not None  # noqa: S101 - observed by the caller
+    async def _install_bundles(self, memory: Memory, target: Target) -> None:
         before = dict(self._files.bundles)
         await asyncio.to_thread(self._files.write_bundles, target)
         refused = []
         for name in sorted(target.rendered.bundles):
             bundle, path = target.bundles[name], self._layout.pem(name)
-            if bundle.is_shown_as(self._memory.certificates.get(path, "")):
+            if bundle.is_shown_as(memory.certificates.get(path, "")):
                 continue
             try:
                 await self._runtime.install(
                     path,
                     bundle.pem,
                     is_ours=bundle.is_shown_as,
-                    known=path in self._memory.certificates,
+                    known=path in memory.certificates,
                 )
-                self._memory.certificates[path] = bundle.sha1
+                memory.certificates[path] = bundle.sha1
             except Locked:
                 raise
             except Refused as error:
                 await asyncio.to_thread(self._files.restore_bundle, name, before.get(name))
-                self._memory.certificates.setdefault(path, "")
+                memory.certificates.setdefault(path, "")
                 refused.append(Failed(secret=name, reason="RefusedByHAProxy", message=str(error)))
         if refused:
             raise BundlesRefused(refused)
 
-    async def _adjust_list(self, file: str, target: Target) -> None:
-        assert self._memory is not None  # noqa: S101 - observed by the caller
+    async def _adjust_list(self, memory: Memory, file: str, target: Target) -> None:
         path = self._layout.path(file)
         wanted = target.rendered.list_texts[file]
-        present = [line.text for line in self._memory.lists.get(path, ())]
+        present = [line.text for line in memory.lists.get(path, ())]
         if present == list(wanted):
             return
         missing = [line for line in wanted if line not in present]
@@ -193,24 +193,22 @@ class Applier:
                 kept.add(line.text)
             else:
                 await self._runtime.delete_line(path, line)
-        self._memory.lists[path] = await self._runtime.list_lines(path)
-        if sorted(one.text for one in self._memory.lists[path]) != sorted(wanted):
+        memory.lists[path] = await self._runtime.list_lines(path)
+        if sorted(one.text for one in memory.lists[path]) != sorted(wanted):
             raise NoAnswer("a crt-list in memory has other lines than ours")
 
-    async def _adjust_map(self, file: str, entries: Mapping[str, str]) -> None:
-        assert self._memory is not None  # noqa: S101 - observed by the caller
+    async def _adjust_map(self, memory: Memory, file: str, entries: Mapping[str, str]) -> None:
         path = self._layout.path(file)
-        if self._memory.maps.get(path) != dict(entries):
+        if memory.maps.get(path) != dict(entries):
             await self._runtime.replace_map(path, entries)
-            self._memory.maps[path] = dict(entries)
+            memory.maps[path] = dict(entries)
 
-    async def _remove_surplus(self, target: Target) -> None:
+    async def _remove_surplus(self, memory: Memory, target: Target) -> None:
         """Take certificates that no line names out of memory; their files go afterwards."""
-        assert self._memory is not None  # noqa: S101 - observed by the caller
         wanted = {self._layout.pem(name) for name in target.rendered.bundles}
-        for path in [one for one in self._memory.certificates if one not in wanted]:
+        for path in [one for one in memory.certificates if one not in wanted]:
             await self._runtime.delete_certificate(path)
-            del self._memory.certificates[path]
+            del memory.certificates[path]
 
     def _map_paths(self, target: Target) -> tuple[str, ...]:
         return tuple(self._layout.path(file) for file in target.rendered.maps)

@@ -1,6 +1,6 @@
 """A certificate with its key, as a node holds it: checked, and in the one form that is written.
 
-Used by `inbox` for what Secrets offer, and by `reconcile` for what is on disk.
+Used by `inbox` for what Secrets offer, and by `filing` for what is on disk.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from certfront.model.times import to_text
 from certfront.pki.faults import UnusableMaterial
 from certfront.pki.keys import algorithm_of
 from certfront.pki.pair import bundle_pem, parse_pair
-
-__all__ = ["Bundle", "from_pem", "from_secret", "refused_for_dates"]
 
 _LARGEST_PART: Final = 256 * 1024
 _END: Final = b"PRIVATE KEY-----\n"

@@ -1,7 +1,8 @@
 """What a node should serve now: pure, from what is offered, what was accepted and what is on disk.
 
-Nothing here ever takes a certificate away: whatever cannot be read, is missing, or is outside its
-validity leaves what is served as it is. Used by `reconcile`.
+Whatever cannot be read, is missing, or is outside its validity leaves what is served as it is. Only
+a manifest takes something away, or ten minutes without one while the API server answers. Used by
+`reconcile`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from certfront.loadbalancers.haproxy.handover import Challenge, Challenges, Mani
 from certfront.loadbalancers.haproxy.merging import Entry
 from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.times import from_text, to_text
-
-__all__ = ["FORGET_AFTER", "Choice", "choose"]
 
 FORGET_AFTER: Final = timedelta(minutes=10)
 """A manifest whose Secret has been gone for so long, while the API server answers, is forgotten.

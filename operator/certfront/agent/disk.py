@@ -1,8 +1,8 @@
 """The node's directory: every write is atomic and durable, every prefix of them can be loaded.
 
 A file appears under its name only complete and on disk (temporary file, fsync, rename, fsync of
-the directory), so HAProxy may be started at any moment. Everything that changes the directory goes
-through `Disk`. Used by `reconcile`, `state` and `validation`.
+the directory), so HAProxy may be started at any moment. Everything that HAProxy starts from is
+written through `Disk`. Used by `reconcile`, `filing`, `state` and `validation`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FOLDERS", "Disk"]
+from certfront.loadbalancers.haproxy.configuration import FOLDERS
 
-FOLDERS: Final = ("certs", "crt-lists", "maps", "sources", "ca", "quarantine")
+_QUARANTINE: Final = "quarantine"
 _TEMPORARY: Final = ".tmp-"
 
 
@@ -27,7 +27,7 @@ class Disk:
 
     def prepare(self) -> None:
         """Make the folders, and remove what an interrupted write has left."""
-        for folder in ("", *FOLDERS):
+        for folder in ("", *FOLDERS, _QUARANTINE):
             path = self.root / folder
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in path.glob(f"{_TEMPORARY}*"):
@@ -70,7 +70,7 @@ class Disk:
     def quarantine(self, relative: str) -> None:
         """Move a file where HAProxy does not look; an earlier one of that name is replaced."""
         self.changing(relative)
-        target = f"quarantine/{Path(relative).name}"
+        target = f"{_QUARANTINE}/{Path(relative).name}"
         try:
             (self.root / relative).replace(self.root / target)
         except FileNotFoundError:

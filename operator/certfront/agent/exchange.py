@@ -1,7 +1,7 @@
 """One exchange with a unix socket of HAProxy: connect, send once, read to the end.
 
-A connection that is closed early during a command can crash a worker (reference: the instances of
-a certificate are limited for the same reason), so an exchange that has begun is always finished.
+A connection that is closed early during a command can crash a worker (the instances of a
+certificate are limited for the same reason), so an exchange that has begun is always finished.
 Used by `runtime` and `master`.
 """
 
@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-__all__ = ["NoAnswer", "exchange"]
-
 _LONGEST_ANSWER: Final = 64 * 2**20
 
 
-class NoAnswer(Exception):  # noqa: N818 -- what happened
+class NoAnswer(Exception):
     """No complete answer: HAProxy is down, reloading, or it dropped the command."""
 
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from certfront.agent.bundles import Bundle, from_pem
 from certfront.agent.disk import Disk
-from certfront.loadbalancers.haproxy.configuration import Rendered, pem_file
+from certfront.loadbalancers.haproxy.configuration import (
+    CONFIGURATION,
+    FOLDERS,
+    Rendered,
+    pem_file,
+)
 from certfront.loadbalancers.haproxy.handover import InvalidHandover
-
-__all__ = ["CONFIGURATION", "Files", "Target"]
-
-CONFIGURATION: Final = "haproxy.cfg"
-_NAMED_FOLDERS: Final = ("certs", "crt-lists", "maps", "sources", "ca")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +111,7 @@ class Files:
         kept = {pem_file(name) for name in target.bundles}
         kept |= {*target.texts(), *target.rendered.static}
         surplus = [
-            file
-            for folder in _NAMED_FOLDERS
-            for file in self._disk.files(folder)
-            if file not in kept
+            file for folder in FOLDERS for file in self._disk.files(folder) if file not in kept
         ]
         if surplus:
             self._disk.remove(surplus)

@@ -2,7 +2,7 @@
 
 Sessions are never resumed (up to HAProxy 3.4 a resumed one shows the certificate of before).
 Certificates are compared by fingerprint, not verified: self-signed ones are served too. Used by
-`reconcile`.
+`proving`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from typing import Final
 from certfront.loadbalancers.haproxy.configuration import Proof
 from certfront.model.keys import KeyAlgorithm
 
-__all__ = ["HandshakeFailed", "Seen", "context_for", "probe", "sni_for"]
-
 _SECONDS: Final = 5.0
 _LARGEST_ANSWER: Final = 4096
 _ANY_LABEL: Final = "certfront-probe"
 
 
-class HandshakeFailed(Exception):  # noqa: N818 -- what happened
+class HandshakeFailed(Exception):
     """No handshake, or no answer after it; the message says what OpenSSL said."""
 
 

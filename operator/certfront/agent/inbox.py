@@ -1,7 +1,7 @@
 """What the Secrets of the load balancer say, read and checked, one by one.
 
 A Secret that cannot be read says nothing and takes nothing away. Used by `watching`, which fills
-it, and by `reconcile`, which takes snapshots.
+it, and by `node`, which takes snapshots.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from certfront.loadbalancers.haproxy.handover import (
     read_manifest,
 )
 from certfront.loadbalancers.haproxy.watermark import Failed
-
-__all__ = ["Inbox", "Offers"]
 
 T = TypeVar("T")
 _ROLES: Final = frozenset({"manifest", "bundle", "challenge"})

@@ -2,7 +2,7 @@
 
 Versions differ: 2.6 answers `reload` with nothing and shows the outcome in `show proc` alone; 2.8
 and newer answer `Success=1` or `0` and the log. The master refuses connections while it replaces
-itself. Used by `reconcile`.
+itself. Used by `applying`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from typing import Final
 from certfront.agent.exchange import NoAnswer, exchange
 from certfront.model.clock import Clock
 
-__all__ = ["Master", "NoAnswer", "Processes", "ReloadRefused"]
-
 _LINE: Final = re.compile(r"(\d+)\s+(master|worker)\s+(\d+)(?:\s+\[failed: (\d+)\])?\s.*")
 _PAUSE: Final = 0.05
 # Ten thousand certificates take twelve seconds to load.
 _RELOAD_SECONDS: Final = 120.0
 
 
-class ReloadRefused(Exception):  # noqa: N818 -- what happened
+class ReloadRefused(Exception):
     """The new worker did not start; the old one goes on. `log` is HAProxy's own, maybe empty."""
 
     def __init__(self, log: str) -> None:

@@ -1,4 +1,4 @@
-"""What a worker has in memory: certificates, crt-lists and maps. Used by `reconcile`."""
+"""What a worker has in memory: certificates, crt-lists and maps. Used by `applying`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from certfront.agent.runtime import ListLine, Refused, Runtime
-
-__all__ = ["Memory", "observe"]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,17 +13,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from certfront.agent.health import serving
 from certfront.agent.inbox import Inbox
 from certfront.agent.options import AgentOptions
 from certfront.agent.reconcile import Node, Outcome
 from certfront.agent.report import heartbeat, report
 from certfront.agent.watching import Watcher
+from certfront.endpoints import health, served
 from certfront.kube.client import ApiClient
 from certfront.kube.leases import HeartbeatLease
 from certfront.model.clock import Clock, SystemClock
-
-__all__ = ["Agent", "ClientFactory", "initialise", "run"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -89,9 +87,8 @@ class Agent:
             load_balancer=self._options.load_balancer,
             changed=self._changed.set,
         )
-        async with serving(
-            self._options.health_address, alive=self._is_alive, not_ready=self._not_ready
-        ):
+        endpoint = health(self._stuck, self._not_ready)
+        async with served(endpoint, self._options.health_address):
             tasks = (lease.run(), watcher.run(), self._converging(lease))
             async with _running(tasks, stopping):
                 await stopping.wait()
@@ -140,16 +137,18 @@ class Agent:
             return _AUDIT_SECONDS
         return max(0.1, (outcome.look_again - self._clock.now()).total_seconds())
 
-    def _is_alive(self) -> bool:
-        return self._clock.monotonic() - self._progress_at < _LONGEST_PASS_SECONDS
+    def _stuck(self) -> str:
+        idle = self._clock.monotonic() - self._progress_at
+        return "" if idle < _LONGEST_PASS_SECONDS else "no progress"
 
-    def _not_ready(self) -> str | None:
+    def _not_ready(self) -> str:
+        """Follows the node's own handshakes: one that serves without the API server is ready."""
         outcome = self._outcome
         if outcome is None:
             return "starting"
         if not outcome.alive:
             return "HAProxy does not answer"
-        return None if outcome.proven else "nothing is proven to be served yet"
+        return "" if outcome.proven else "nothing is proven to be served yet"
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """What `certfront agent` is told on its command line, and `--init`.
 
-Used by `cli`, which builds AgentOptions and calls `initialise` or `node.run`.
+Used by `cli`, which builds AgentOptions and calls `node.initialise` or `node.run`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from certfront.loadbalancers.haproxy.configuration import Layout
-
-__all__ = ["AgentOptions", "parse_port_map"]
 
 # HAProxy binds a unix socket under a longer temporary name, and 107 characters is the limit.
 _LONGEST_DIRECTORY: Final = 70

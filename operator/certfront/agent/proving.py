@@ -1,7 +1,7 @@
 """The proof that a node serves what it should: handshakes, name by name, with the worker's pid.
 
 A name is asked for once for each certificate it gets; an audit of the fingerprints in memory
-(`memory`) covers the rest. Used by `reconcile`.
+(`memory`) covers the rest. `reconcile` asks for it; `applying` says when the worker is another.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from certfront.agent.handshake import HandshakeFailed, context_for, probe, sni_f
 from certfront.agent.runtime import WorkerInfo
 from certfront.loadbalancers.haproxy.configuration import Layout, Proof, Rendered
 from certfront.loadbalancers.haproxy.watermark import Failed
-
-__all__ = ["Prover"]
 
 _AT_ONCE: Final = 16
 _TRIES: Final = 4

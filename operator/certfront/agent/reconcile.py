@@ -1,4 +1,4 @@
-"""One HAProxy node: choose what to serve, apply it, prove it. Everything in one task.
+"""One HAProxy node: choose what to serve, apply it, prove it. A pass is made by one task.
 
 What HAProxy refuses is found out here: the changed manifests go back to their last accepted version
 and are added one by one, so that only the culprit is reported. Used by `node`; the rules for
@@ -17,22 +17,26 @@ from typing import Final
 from certfront.agent.applying import Applier, BundlesRefused
 from certfront.agent.choosing import Choice, choose
 from certfront.agent.disk import Disk
-from certfront.agent.filing import CONFIGURATION, Files, Target
+from certfront.agent.exchange import NoAnswer
+from certfront.agent.filing import Files, Target
 from certfront.agent.inbox import Offers
 from certfront.agent.master import Master, ReloadRefused
 from certfront.agent.options import AgentOptions
 from certfront.agent.proving import Prover
-from certfront.agent.runtime import NoAnswer, Runtime
+from certfront.agent.runtime import Runtime
 from certfront.agent.state import State, load, save
 from certfront.agent.validation import ConfigurationCheck, complaint, is_taken
-from certfront.loadbalancers.haproxy.configuration import CHALLENGE_MAP, Rendered, render
+from certfront.loadbalancers.haproxy.configuration import (
+    CHALLENGE_MAP,
+    CONFIGURATION,
+    Rendered,
+    render,
+)
 from certfront.loadbalancers.haproxy.handover import Challenge, Manifest
 from certfront.loadbalancers.haproxy.merging import Entry, rank
 from certfront.loadbalancers.haproxy.watermark import NODE_FAILURE, Failed
 from certfront.model.clock import Clock
 from certfront.model.keys import KeyAlgorithm
-
-__all__ = ["Node", "Outcome"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -76,7 +80,7 @@ class Node:
             clock,
         )
         self._state = State()
-        self._applied: Target | None = None
+        self._applied = Target(rendered=render((), {}, (), self._layout), bundles={})
         self._last_rendered: tuple[_Inputs, Rendered] | None = None
         self._refused_bundles: dict[tuple[str, str], Failed] = {}
         self._refused_manifests: dict[str, tuple[Manifest, Failed]] = {}
@@ -142,7 +146,6 @@ class Node:
 
     async def _converge(self, offers: Offers, now: datetime) -> Outcome:
         choice, failed = await self._applied_choice(offers, now)
-        assert self._applied is not None  # noqa: S101 - it has just been applied
         worker = await self._runtime.info()
         unproven = await self._prover.prove(self._applied.rendered, self._applied.bundles, worker)
         failed = tuple(dict.fromkeys([*failed, *unproven]))
@@ -212,7 +215,7 @@ class Node:
     ) -> tuple[tuple[Entry, ...], tuple[Failed, ...]]:
         """Hold back manifests that need a new port which another process has."""
         binds = self._rendered(choice, entries).binds
-        ours = self._applied.rendered.binds if self._applied is not None else {}
+        ours = self._applied.rendered.binds
         if await self._runs_another_configuration():
             # An agent that was killed after a reload left it: the port may be HAProxy's own.
             return entries, ()
@@ -230,7 +233,7 @@ class Node:
             worker = await self._runtime.info()
         except NoAnswer:
             return False
-        return self._applied is None or worker.description != self._applied.rendered.digest
+        return worker.description != self._applied.rendered.digest
 
     def _with_accepted(self, entries: tuple[Entry, ...], secrets: set[str]) -> tuple[Entry, ...]:
         """`entries`, with the last accepted version of those named, or without them."""
@@ -247,11 +250,8 @@ class Node:
         return self._state.manifests.get(entry.secret) != entry.manifest
 
     def _changes_configuration(self, choice: Choice, entries: tuple[Entry, ...]) -> bool:
-        applied = self._applied
-        return (
-            applied is None
-            or self._rendered(choice, entries).configuration != applied.rendered.configuration
-        )
+        applied = self._applied.rendered
+        return self._rendered(choice, entries).configuration != applied.configuration
 
     def _refuse(self, entry: Entry, reason: str, message: str) -> Failed:
         failure = Failed(secret=entry.secret, reason=reason, message=message)
@@ -345,8 +345,6 @@ class Node:
     async def _back_to_applied(self, log: str) -> tuple[Failed, ...]:
         """Undo the files of a refused reload; the bundles that the log blames, if any."""
         applied = self._applied
-        if applied is None:
-            return ()
         changed = {
             name
             for name, bundle in self._files.bundles.items()

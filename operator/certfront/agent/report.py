@@ -10,8 +10,6 @@ from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL
 from certfront.loadbalancers.haproxy.watermark import ANNOTATION, lease_name, render
 from certfront.model.clock import Clock
 
-__all__ = ["heartbeat", "report"]
-
 
 def heartbeat(client: ApiClient, clock: Clock, options: AgentOptions) -> HeartbeatLease:
     """The node's Lease: 15 seconds, renewed every 5, at most one report a second."""

@@ -2,8 +2,8 @@
 
 The agent is the only client of these commands. Nothing that a user wrote is sent: paths are made
 from Secret names, crt-list lines from checked host names, PEM is written anew from parsed objects.
-Each check below stands for a version that corrupts or dies without it (reference: providers E.8).
-Used by `reconcile`.
+Each check below stands for a version that corrupts or dies without it.
+Used by `applying`, `memory` and `reconcile`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from certfront.agent.exchange import NoAnswer, exchange
-
-__all__ = [
-    "LARGEST_COMMAND",
-    "ListLine",
-    "Locked",
-    "NoAnswer",
-    "Refused",
-    "Runtime",
-    "WorkerInfo",
-    "set_command",
-]
 
 LARGEST_COMMAND: Final = 16_000
 """Bytes of a whole command. From 16,384 on some versions hang, abort or cut the payload."""
@@ -39,7 +28,7 @@ _MAP_PART: Final = re.compile(r"[A-Za-z0-9._:/\[\]*-]{1,1024}")
 _LIST_LINE: Final = re.compile(r"(?P<path>\S+?):(?P<number>\d+)(?: (?P<rest>.*))?")
 
 
-class Refused(Exception):  # noqa: N818 -- what happened
+class Refused(Exception):
     """HAProxy answered, and did not do it. The message is HAProxy's, bounded, without our bytes."""
 
 

@@ -15,8 +15,6 @@ from certfront.loadbalancers.haproxy.checks import check
 from certfront.loadbalancers.haproxy.handover import Challenges, InvalidHandover, Manifest
 from certfront.model.meta import Value
 
-__all__ = ["STATE_FILE", "State", "load", "save"]
-
 STATE_FILE: Final = "state.json"
 _VERSION: Final = 1
 

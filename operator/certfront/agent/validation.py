@@ -16,10 +16,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from certfront.agent.disk import Disk
-from certfront.loadbalancers.haproxy.configuration import Layout, Rendered, render
+from certfront.loadbalancers.haproxy.configuration import (
+    CONFIGURATION,
+    FOLDERS,
+    Layout,
+    Rendered,
+    render,
+)
 from certfront.loadbalancers.haproxy.merging import Entry
-
-__all__ = ["ConfigurationCheck", "complaint", "is_taken"]
 
 _log: Final = logging.getLogger(__name__)
 _SECONDS: Final = 60.0
@@ -46,7 +50,7 @@ class ConfigurationCheck:
         rendered = render(entries, {}, (), self._layout)
         await asyncio.to_thread(self._write, rendered)
         try:
-            return await self._run(self._layout.path("haproxy.cfg"))
+            return await self._run(self._layout.path(CONFIGURATION))
         finally:
             await asyncio.to_thread(shutil.rmtree, self._layout.directory, ignore_errors=True)
 
@@ -82,9 +86,9 @@ class ConfigurationCheck:
 
     def _write(self, rendered: Rendered) -> None:
         root = self._disk.root / _CHECK
-        for folder in ("crt-lists", "maps", "sources", "ca"):
+        for folder in FOLDERS:
             (root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        files = {"haproxy.cfg": rendered.configuration.encode(), **rendered.static}
+        files = {CONFIGURATION: rendered.configuration.encode(), **rendered.static}
         files |= dict.fromkeys([*rendered.crt_lists, *rendered.maps], b"")
         for relative, content in files.items():
             (root / relative).write_bytes(content)

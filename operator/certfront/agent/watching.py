@@ -20,8 +20,6 @@ from certfront.kube.resources import SECRETS, Resource
 from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL
 from certfront.model.clock import Clock
 
-__all__ = ["SecretsClient", "Watcher"]
-
 _log: Final = logging.getLogger(__name__)
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 20.0

@@ -20,19 +20,6 @@ from certfront.model.reasons import Reason
 from certfront.model.settings import Settings
 from certfront.pki.names import InvalidName, normalise_dns
 
-__all__ = [
-    "Permission",
-    "check_certificates_listed",
-    "check_servers",
-    "check_supported",
-    "check_target",
-    "chosen_farm",
-    "normalised",
-    "permission_of",
-    "refuse_load_balancer",
-    "target_of",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
@@ -104,6 +91,7 @@ def check_supported(spec: FrontendSpec) -> Problem | None:
     """The fields that a HAProxy load balancer, or this version, cannot honour."""
     unsupported = {
         "zone": bool(spec.zone),
+        "displayName": bool(spec.display_name),
         "awsClassic": spec.aws_classic is not None,
         "kong": spec.kong is not None,
         f"manage: {spec.manage}": spec.manage != "Listener",

@@ -18,8 +18,6 @@ from certfront.model.keys import KeyAlgorithm
 from certfront.pki.names import covered_by, is_ip
 from certfront.pki.pair import KeyPair
 
-__all__ = ["Bound", "Candidate", "Material", "PriorBinding", "bind", "default_hostnames"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:

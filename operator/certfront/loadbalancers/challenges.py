@@ -1,7 +1,7 @@
 """Which load balancers answer an HTTP-01 challenge for a Certificate's names.
 
 Those of the frontends that use the Certificate, for the names that they grant to its namespace,
-whatever the Issuer. Asked by the certificates reconciler before anything is ordered.
+whatever the Issuer. Asked by the reconciler of orders before anything is ordered.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from certfront.loadbalancers.protocol import CAPABILITIES
 from certfront.model.errors import Waiting
 from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import ObjectName
-
-__all__ = ["ChallengeRoute", "NoRouteForChallenge", "Route", "routes_for"]
 
 
 class NoRouteForChallenge(Waiting):

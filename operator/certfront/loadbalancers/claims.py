@@ -17,8 +17,6 @@ from certfront.model.frontend import FrontendSpec
 from certfront.model.meta import ObjectName
 from certfront.pki.names import covers
 
-__all__ = ["Claim", "Loss", "conflicts", "lost", "lost_port", "ports_of", "protocol_conflict"]
-
 PlainHTTPPort = 80
 Protocol = Literal["TLS", "HTTP"]
 

@@ -22,8 +22,6 @@ from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import ObjectName
 from certfront.model.settings import Settings
 
-__all__ = ["Decision", "View", "claim_of", "decide"]
-
 CHALLENGE_PORT = 80
 """Where a CA asks for HTTP-01 challenges (RFC 8555 section 8.3)."""
 
@@ -66,7 +64,9 @@ def decide(view: View) -> Decision:
     gate = tuple(_gate(view))
     if any(problem.withholds_all for problem in gate):
         return Decision(listener=None, problems=gate)
-    names, problems = _accepted_names(view)
+    if view.permission is None or view.target is None:
+        raise TypeError("a view that no load balancer permits is refused by the gate")
+    names, problems = _accepted_names(view, view.permission, view.target)
     if any(problem.withholds_all for problem in problems):
         return Decision(listener=None, problems=(*gate, *problems))
     bound = _bound(view, names)
@@ -114,24 +114,24 @@ def _gate(view: View) -> Iterator[Problem]:
     yield from (problem for problem in found if problem is not None)
 
 
-def _accepted_names(view: View) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+def _accepted_names(
+    view: View, permission: acceptance.Permission, target: ObjectName
+) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
     """The hostnames that the frontend may serve, and why the others are withheld."""
-    assert view.permission is not None  # noqa: S101 -- the gate has refused it otherwise
-    assert view.target is not None  # noqa: S101 -- likewise
     asked, invalid = acceptance.normalised(view.frontend.spec.hostnames)
     if invalid is not None:
         return (), (invalid,)
     wanted = asked or default_hostnames(view.candidates)
-    mine = claim_of(view.frontend, view.permission, wanted, view.installed)
+    mine = claim_of(view.frontend, permission, wanted, view.installed)
     blocked = claims.lost_port(mine, view.rivals)
     if blocked is not None:
         return (), (claims.protocol_conflict(*blocked),)
     losses = claims.lost(mine, view.rivals)
     held_elsewhere = {loss.hostname for loss in losses}
     names = tuple(n for n in wanted if n in mine.claimed and n not in held_elsewhere)
-    refused = view.permission.withheld(wanted)
+    refused = permission.withheld(wanted)
     found = (
-        acceptance.not_granted(refused, view.target) if refused else None,
+        acceptance.not_granted(refused, target) if refused else None,
         claims.conflicts(losses),
     )
     return names, tuple(problem for problem in found if problem is not None)

@@ -6,11 +6,9 @@ the `Candidate`s that `bindings` works on. No exception and no message carries w
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from certfront.loadbalancers import reasons
@@ -18,24 +16,19 @@ from certfront.loadbalancers.bindings import Candidate, Material, PriorBinding
 from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import CertificateSource
 from certfront.model.certificate import Certificate
+from certfront.model.clock import CLOCK_TOLERANCE
 from certfront.model.frontend import DefaultCertificate, FrontendCertificate
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
 from certfront.model.reasons import Reason
+from certfront.model.secret_data import value_of
 from certfront.pki import facts, upload
 from certfront.pki.faults import UnusableMaterial
 from certfront.pki.names import InvalidName, normalise_dns
 from certfront.pki.pair import KeyPair, parse_pair
 
-__all__ = ["MARKER", "expected_names", "of_certificate", "of_secret", "secret_bytes", "source_of"]
-
 MARKER = "certfront.io/certificate"
 """The annotation by which a TLS Secret says whose it is: namespace/name of a Certificate."""
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""A pair may begin so much later than our clock says it is."""
-
-_LARGEST_VALUE = 512 * 1024
 
 
 def source_of(entry: FrontendCertificate | DefaultCertificate, namespace: str) -> CertificateSource:
@@ -93,7 +86,7 @@ def of_secret(
 ) -> Candidate:
     """What is found of a TLS Secret kept by someone else, checked like an uploaded one."""
     found = Candidate(source=source, narrowed=narrowed, prior=prior)
-    crt, key = secret_bytes(secret, "tls.crt"), secret_bytes(secret, "tls.key")
+    crt, key = value_of(secret, "tls.crt"), value_of(secret, "tls.key")
     if crt is None or key is None:
         problem = _unresolved(
             reasons.SECRET_NOT_FOUND,
@@ -102,7 +95,7 @@ def of_secret(
         )
         return replace(found, problem=problem)
     given = upload.UploadMaterial(
-        certificate=crt, private_key=key, trust_bundle=secret_bytes(secret, "ca.crt")
+        certificate=crt, private_key=key, trust_bundle=value_of(secret, "ca.crt")
     )
     try:
         accepted = upload.check(given, names_required=(), policy="Strict", now=now)
@@ -115,17 +108,6 @@ def of_secret(
     return replace(found, material=_material(accepted.pair))
 
 
-def secret_bytes(secret: Mapping[str, Any] | None, key: str) -> bytes | None:
-    """The value of one key of a Secret as the API gives it, or None: absent, not base64, too big."""
-    text = ((secret or {}).get("data") or {}).get(key)
-    if not isinstance(text, str) or not text or len(text) > _LARGEST_VALUE:
-        return None
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return None
-
-
 def _of_own_secret(
     certificate: Certificate, secret: Mapping[str, Any] | None, now: datetime
 ) -> Material | None:
@@ -134,13 +116,13 @@ def _of_own_secret(
     A Secret that certfront writes is marked. One that is used in place may be replaced by anyone at
     any time: only the pair that the Certificate's own checks have accepted is taken from it.
     """
-    crt, key = secret_bytes(secret, "tls.crt"), secret_bytes(secret, "tls.key")
+    crt, key = value_of(secret, "tls.crt"), value_of(secret, "tls.key")
     if secret is None or crt is None or key is None:
         return None
     if not certificate.in_place and not _is_marked(secret, certificate.metadata.object_name):
         return None
     try:
-        material = _material(parse_pair(crt, key, secret_bytes(secret, "ca.crt")))
+        material = _material(parse_pair(crt, key, value_of(secret, "ca.crt")))
     except (UnusableMaterial, InvalidName):
         return None
     if certificate.in_place and material.fingerprint != certificate.status.fingerprint:

@@ -1,14 +1,13 @@
 """What stands in the way of a frontend, as the checks of this package find it.
 
-Made by `acceptance`, `claims` and `bindings`; the reconcilers turn problems into conditions.
+Made by `acceptance`, `claims`, `bindings`, `materials` and `listeners`; the reconcilers turn
+problems into conditions.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from certfront.model.reasons import Reason
-
-__all__ = ["NAMES_IN_A_MESSAGE", "ConditionType", "Problem", "listed"]
 
 ConditionType = Literal["Accepted", "ResolvedRefs", "Programmed", "Served"]
 
@@ -20,8 +19,8 @@ NAMES_IN_A_MESSAGE = 5
 class Problem:
     """One finding: the condition that it makes False, why, and a message for people.
 
-    `stalled` only where the frontend's own spec must be changed (DESIGN section 2); whatever
-    another object could cure is waited for. `withholds_all` where nothing new may be programmed.
+    `stalled` only where the frontend's own spec must be changed; whatever another
+    object could cure is waited for. `withholds_all` where nothing new may be programmed.
     """
 
     condition: ConditionType

@@ -12,21 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from certfront.model.frontend import HSTS, HealthCheck
+from certfront.model.frontend import HSTS, HealthCheck, Server
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
 from certfront.pki.pair import KeyPair
-
-__all__ = [
-    "BackendTLS",
-    "Binding",
-    "Capabilities",
-    "CertificateSource",
-    "Listener",
-    "Provider",
-    "ResolvedFarm",
-    "ResolvedServer",
-]
 
 
 class CertificateSource(NamedTuple):
@@ -38,13 +27,6 @@ class CertificateSource(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
-
-
-class ResolvedServer(NamedTuple):
-    """A backend server: an IP address and a port."""
-
-    address: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +42,7 @@ class ResolvedFarm:
     """A farm whose Services and Secrets have been looked up."""
 
     name: str
-    servers: tuple[ResolvedServer, ...]
+    servers: tuple[Server, ...]
     health_check: HealthCheck | None = None
     tls: BackendTLS | None = None
 
@@ -112,14 +94,12 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a type of load balancer can do, and what it needs. Checked before anything is issued."""
+    """What a type of load balancer can do, as the status of a LoadBalancer tells it."""
 
     key_types: tuple[KeyAlgorithm, ...]
     sni: bool
     redirect: bool
     managed_certificates: bool
-    needs_target: bool
-    """Whether a frontend needs a farm or a redirect."""
 
 
 HAPROXY = Capabilities(
@@ -127,7 +107,6 @@ HAPROXY = Capabilities(
     sni=True,
     redirect=True,
     managed_certificates=False,
-    needs_target=True,
 )
 
 CAPABILITIES: dict[str, Capabilities] = {"HAProxy": HAPROXY}
@@ -140,9 +119,10 @@ Operation = TypeVar("Operation")
 class Provider(Protocol, Generic[Observed, Operation]):
     """One kind of load balancer.
 
-    `observe` and `execute` talk to it and may raise `Waiting` ("in use", "not found yet") or
-    `Refused`; `plan` is pure and returns operations in the order in which they are safe: what is
-    new first, then the switch; what is old is removed in a later pass.
+    `observe` and `execute` talk to it and may raise `Waiting` ("in use", "not found yet"), `Refused`,
+    or what the API client raises where the provider works through objects of the cluster. `plan` is
+    pure and returns operations in the order in which they are safe: what is new first, then the
+    switch; what is old is removed in a later pass.
     """
 
     async def observe(self, listener: Listener) -> Observed:

@@ -32,11 +32,11 @@ from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.handover import (
     Challenge,
     Farm,
-    FarmServer,
     Manifest,
     ManifestCertificate,
 )
 from certfront.model.clock import SystemClock
+from certfront.model.frontend import Server
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
 
@@ -132,7 +132,7 @@ def manifest(frontend: str = "shop/shop", **changes: Any) -> Manifest:
         "hostnames": ("a.example",),
         "certificates": (certificate("a", "a.example"),),
         "https_only": 308,
-        "farm": Farm(name="web", servers=(FarmServer(address="127.0.0.1", port=9),)),
+        "farm": Farm(name="web", servers=(Server(address="127.0.0.1", port=9),)),
     }
     return Manifest(frontend=frontend, **(values | changes))
 

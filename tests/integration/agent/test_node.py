@@ -19,8 +19,8 @@ from certfront.agent.exchange import exchange
 from certfront.agent.handshake import HandshakeFailed, probe
 from certfront.agent.runtime import Refused, Runtime, set_command
 from certfront.loadbalancers.haproxy import handover
-from certfront.loadbalancers.haproxy.handover import Challenge, Farm, FarmServer, FarmVerification
-from certfront.model.frontend import HSTS
+from certfront.loadbalancers.haproxy.handover import Challenge, Farm, FarmVerification
+from certfront.model.frontend import HSTS, Server
 from tests.integration.agent.harness import (
     LOAD_BALANCER,
     NOW,
@@ -97,7 +97,7 @@ class Backend:
         writer.close()
 
     def farm(self, **more: Any) -> Farm:
-        return Farm(name="web", servers=(FarmServer(address="127.0.0.1", port=self.port),), **more)
+        return Farm(name="web", servers=(Server(address="127.0.0.1", port=self.port),), **more)
 
 
 async def test_a_certificate_is_served_proven_and_kept_with_mode_0600(site: Site) -> None:

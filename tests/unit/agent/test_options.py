@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from certfront.agent.health import parse_address
 from certfront.agent.options import AgentOptions, parse_port_map
 from certfront.agent.validation import complaint, is_taken
 
@@ -37,24 +36,6 @@ def test_a_directory_that_is_too_long_for_sockets_is_refused() -> None:
     assert options("/" + "d" * 69).layout
     with pytest.raises(ValueError, match="longer"):
         options("/" + "d" * 70).layout  # noqa: B018 - the look at it raises
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("127.0.0.1:9000", ("127.0.0.1", 9000)),
-        ("[::1]:80", ("::1", 80)),
-        (":9000", ("0.0.0.0", 9000)),  # noqa: S104 - nothing is bound
-    ],
-)
-def test_an_address_is_read(text: str, expected: tuple[str, int]) -> None:
-    assert parse_address(text) == expected
-
-
-@pytest.mark.parametrize("text", ["9000", "host:", "host:x", "host:99999"])
-def test_an_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="address"):
-        parse_address(text)
 
 
 @pytest.mark.parametrize(

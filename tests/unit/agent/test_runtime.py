@@ -1,4 +1,4 @@
-"""The command socket client against scripted answers: every trap of providers E.8 that has a text."""
+"""The command socket client against scripted answers: every trap that has a text."""
 
 from __future__ import annotations
 

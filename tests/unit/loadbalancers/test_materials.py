@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from certfront.loadbalancers.bindings import Candidate, PriorBinding
-from certfront.loadbalancers.materials import of_certificate, of_secret, secret_bytes
+from certfront.loadbalancers.materials import of_certificate, of_secret
 from certfront.loadbalancers.protocol import CertificateSource
 from certfront.model.certificate import Certificate
 from certfront.model.keys import KeyAlgorithm
@@ -129,8 +129,3 @@ def test_a_secret_of_someone_else_is_checked_like_an_upload() -> None:
     early = of_secret(source, secret(pair(begins=timedelta(hours=2)), None), now=NOW)
     assert early.material is None
     assert reason(early) == "CertificateNotReady"
-
-
-@pytest.mark.parametrize("text", ["%%%", "", None, 7])
-def test_what_is_not_base64_is_nothing(text: object) -> None:
-    assert secret_bytes({"data": {"tls.crt": text}}, "tls.crt") is None

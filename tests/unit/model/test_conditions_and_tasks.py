@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certfront.model.conditions import Condition, bounded, find, merged
+from certfront.model.conditions import Condition, bounded, find, merged, with_page
 from certfront.model.meta import plain
 from certfront.model.tasks import Task, advance, begin, finish, remember
 
@@ -32,6 +32,16 @@ def test_a_condition_that_is_not_wanted_any_more_is_dropped() -> None:
     assert merged(first, [], generation=1, now=LATER) == ()
     assert find(first, "Ready") == first[0]
     assert find(first, "Stalled") is None
+
+
+@given(st.text(max_size=3000))
+def test_the_page_that_says_more_is_never_cut_off(message: str) -> None:
+    told = with_page(message, "https://docs.example/Reason")
+    assert told.endswith(" See https://docs.example/Reason")
+    assert len(told) <= 1024
+    assert merged((), [ready("False", message=told)], generation=1, now=START)[0].message == (
+        told.strip()
+    )
 
 
 def test_merging_again_changes_nothing() -> None:

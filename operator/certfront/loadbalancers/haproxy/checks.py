@@ -12,11 +12,10 @@ from typing import Final
 from certfront.loadbalancers.haproxy import syntax
 from certfront.loadbalancers.haproxy.handover import Farm, InvalidHandover, Manifest
 from certfront.loadbalancers.haproxy.syntax import Unfit
+from certfront.model.meta import ObjectName
 from certfront.model.times import from_text
 from certfront.pki import certificates
 from certfront.pki.faults import UnusableMaterial
-
-__all__ = ["check", "trusted_pem"]
 
 _MOST_HOSTNAMES: Final = 1000
 _MOST_CERTIFICATES: Final = 200
@@ -48,11 +47,11 @@ def trusted_pem(pem: str, field: str) -> bytes:
 
 
 def _check_identity(manifest: Manifest) -> None:
-    namespace, slash, name = manifest.frontend.partition("/")
-    if not slash:
+    frontend = ObjectName.parse(manifest.frontend)
+    if frontend is None:
         raise Unfit("frontend is not namespace/name")
-    syntax.object_name(namespace, "frontend")
-    syntax.object_name(name, "frontend")
+    syntax.object_name(frontend.namespace, "frontend")
+    syntax.object_name(frontend.name, "frontend")
     try:
         from_text(manifest.created)
     except ValueError:

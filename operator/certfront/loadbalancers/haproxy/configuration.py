@@ -27,8 +27,11 @@ from certfront.loadbalancers.haproxy.merging import (
 )
 from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.keys import KeyAlgorithm
+from certfront.pki.names import is_ip
 
-__all__ = ["CHALLENGE_MAP", "Layout", "Proof", "Rendered", "render"]
+CONFIGURATION: Final = "haproxy.cfg"
+FOLDERS: Final = ("certs", "crt-lists", "maps", "sources", "ca")
+"""The folders of the files that the configuration names."""
 
 CHALLENGE_MAP: Final = "maps/challenges.map"
 _CHALLENGE_PREFIX: Final = "/.well-known/acme-challenge/"
@@ -469,7 +472,7 @@ def _proofs(listener: Listener, key_types: Mapping[str, KeyAlgorithm]) -> list[P
         for line in listener.lines
         for name in line.hostnames
         # Addresses are never asked for by SNI (RFC 6066 section 3).
-        if not syntax.is_address(name)
+        if not is_ip(name)
     ]
     if listener.default_bundle is not None:
         bundle = listener.default_bundle

@@ -1,8 +1,8 @@
 """The desired state of a HAProxy load balancer, as Secrets in the LoadBalancer's namespace.
 
 The reconcilers write it, the agents read it: one manifest for each frontend, one bundle for each
-certificate, one challenge Secret for each ACME attempt. The format has a version; an agent that
-meets a newer one keeps what it serves and says so.
+certificate, one challenge Secret for each certificate that is being validated. The format has a
+version; an agent that meets a newer one keeps what it serves and says so.
 """
 
 from __future__ import annotations
@@ -15,34 +15,10 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from certfront.model.frontend import HSTS
+from certfront.model import secret_data
+from certfront.model.frontend import HSTS, HealthCheck, Server
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName, Value
-
-__all__ = [
-    "CERTIFICATE_ANNOTATION",
-    "FRONTEND_ANNOTATION",
-    "LOAD_BALANCER_LABEL",
-    "ROLE_LABEL",
-    "Challenge",
-    "Challenges",
-    "Farm",
-    "FarmServer",
-    "FarmVerification",
-    "HealthCheck",
-    "InvalidHandover",
-    "Manifest",
-    "ManifestCertificate",
-    "NewerVersion",
-    "Role",
-    "bundle_secret",
-    "challenge_secret",
-    "manifest_secret",
-    "read_challenges",
-    "read_manifest",
-    "released",
-    "secret_name",
-]
 
 Role = Literal["manifest", "bundle", "challenge"]
 
@@ -63,7 +39,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-class InvalidHandover(Exception):  # noqa: N818 -- named for what the caller has in hand
+class InvalidHandover(Exception):
     """A Secret that is not what its role says. `reason` is CamelCase; no value is repeated."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -83,21 +59,6 @@ class NewerVersion(InvalidHandover):
         )
 
 
-class FarmServer(Value, frozen=True, kw_only=True):
-    """One backend server: an IP literal and a TCP port."""
-
-    address: str
-    port: int
-
-
-class HealthCheck(Value, frozen=True, kw_only=True):
-    """An HTTP GET of `path` to every server, each `interval_seconds`; `host` is its Host header."""
-
-    path: str = "/"
-    host: str = ""
-    interval_seconds: int = 5
-
-
 class FarmVerification(Value, frozen=True, kw_only=True):
     """TLS to the backend: the trusted certificates in PEM, and the name that is asked for by SNI."""
 
@@ -106,10 +67,10 @@ class FarmVerification(Value, frozen=True, kw_only=True):
 
 
 class Farm(Value, frozen=True, kw_only=True):
-    """Where the traffic of a frontend goes."""
+    """Where the traffic of a frontend goes: servers by IP literal and TCP port."""
 
     name: str
-    servers: tuple[FarmServer, ...] = ()
+    servers: tuple[Server, ...] = ()
     health_check: HealthCheck | None = None
     verify: FarmVerification | None = None
 
@@ -265,15 +226,10 @@ def read_challenges(data: Mapping[str, Any]) -> Challenges:
 
 def read_bytes(data: Mapping[str, Any], key: str, *, largest: int = _LARGEST) -> bytes:
     """One value of a Secret's `data`, decoded. Raises InvalidHandover if absent, torn or too long."""
-    encoded = data.get(key)
-    if not isinstance(encoded, str) or not encoded:
-        raise InvalidHandover("KeyMissing", f"the Secret has no {key}")
-    if len(encoded) > largest * 4 // 3 + 4:
-        raise InvalidHandover("TooLarge", f"{key} is larger than {largest} bytes")
     try:
-        return base64.b64decode(encoded, validate=True)
-    except ValueError:
-        raise InvalidHandover("InvalidData", f"{key} is not base64") from None
+        return secret_data.read(data, key, largest=largest)
+    except secret_data.UnusableValue as error:
+        raise InvalidHandover(error.reason, error.message) from None
 
 
 V = TypeVar("V", bound=Value)

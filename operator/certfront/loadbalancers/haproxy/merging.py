@@ -2,20 +2,19 @@
 
 Pure: manifests in, listeners and failures out. The operator settles claims before it writes
 manifests; what is decided here holds for whatever is read, and an earlier manifest always wins
-over a later one. Used by `configuration`.
+over a later one. Used by `configuration`; the agent makes the
+entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from certfront.loadbalancers.haproxy.handover import Manifest
 from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.keys import KeyAlgorithm
-
-__all__ = ["DEFAULT_NAME", "CrtLine", "Entry", "Listener", "Merged", "merge", "rank"]
 
 DEFAULT_NAME: Final = "default.certfront.invalid"
 """What the line of a default certificate is bound to: a name that no one can claim (RFC 6761)."""
@@ -227,16 +226,7 @@ class _Merging:
                     held.append(line)
                 else:
                     self._fail(line.bundle, "TooManyListeners", "used by more than five listeners")
-            kept.append(
-                Listener(
-                    port=listener.port,
-                    tls=listener.tls,
-                    routes=listener.routes,
-                    catch_all=listener.catch_all,
-                    default_bundle=listener.default_bundle,
-                    lines=tuple(held),
-                )
-            )
+            kept.append(replace(listener, lines=tuple(held)))
         return tuple(kept)
 
     def _fail(self, secret: str, reason: str, message: str) -> None:

@@ -8,8 +8,6 @@ from typing import Final
 
 from certfront.model.reasons import Reason
 
-__all__ = ["REASONS"]
-
 REASONS: Final[tuple[Reason, ...]] = (
     Reason(
         "HAProxyDown",

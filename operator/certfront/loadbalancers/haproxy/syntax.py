@@ -2,7 +2,7 @@
 
 A function for each kind of value takes what a manifest says, refuses what is not of that kind
 (Unfit, which names the field and never the value) and returns the text to be written. Used by
-`checks` and `configuration`. Strings are written in single quotes, where HAProxy expands nothing:
+`checks`, `configuration` and the agent. Strings are written in single quotes, where HAProxy expands nothing:
 no environment variable, no escape, no comment.
 """
 
@@ -13,24 +13,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = [
-    "Unfit",
-    "bind_address",
-    "header_host",
-    "health_path",
-    "hostname",
-    "is_address",
-    "location",
-    "log_format",
-    "network_list",
-    "object_name",
-    "port",
-    "quoted",
-    "server_address",
-]
 
-
-class Unfit(ValueError):  # noqa: N818 -- a quality of the value
+class Unfit(ValueError):
     """The value is not what its field takes; the message names the field."""
 
 
@@ -66,15 +50,6 @@ def hostname(text: str, field: str) -> str:
     if len(text) <= 253 and _HOSTNAME.fullmatch(text):
         return text
     return str(_address(text, field))
-
-
-def is_address(text: str) -> bool:
-    """Whether a checked host name is an IP literal."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def object_name(text: str, field: str) -> str:

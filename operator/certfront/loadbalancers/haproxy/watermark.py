@@ -1,7 +1,7 @@
 """What an agent has applied, as the annotation of its Lease says it, and what follows from that.
 
 The agent renders it; the frontends' and load balancers' reconcilers parse the Leases and ask
-whether a certificate is served on every node (protocols section 4). Pure.
+whether a certificate is served on every node. Pure.
 """
 
 from __future__ import annotations
@@ -14,24 +14,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from certfront.model.clock import CLOCK_TOLERANCE
 from certfront.model.conditions import bounded
 from certfront.model.meta import Value
 from certfront.model.times import from_text
-
-__all__ = [
-    "ANNOTATION",
-    "MOST_LISTED",
-    "NODE_FAILURE",
-    "Failed",
-    "NodeLease",
-    "Verdict",
-    "Watermark",
-    "lease_name",
-    "node_lease",
-    "parse",
-    "render",
-    "served",
-]
 
 ANNOTATION: Final = "certfront.io/watermark"
 MOST_LISTED: Final = 8
@@ -41,8 +27,6 @@ NODE_FAILURE: Final = ""
 _LONGEST: Final = 16 * 1024
 _LONGEST_MESSAGE: Final = 300
 _DEFAULT_DURATION: Final = timedelta(seconds=15)
-# Clocks of nodes differ a little; a heartbeat from far in the future proves nothing.
-_CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 
 _State = Literal["Served", "Pending", "Failed", "Unknown"]
 _WORST_FIRST: Final[tuple[_State, ...]] = ("Failed", "Unknown", "Pending")
@@ -105,7 +89,8 @@ class NodeLease:
 
     def is_current(self, now: datetime) -> bool:
         """Whether its heartbeat is not older than the Lease's duration."""
-        if self.renew_time is None or self.renew_time > now + _CLOCK_TOLERANCE:
+        if self.renew_time is None or self.renew_time > now + CLOCK_TOLERANCE:
+            # A heartbeat from far in the future proves nothing.
             return False
         return now <= self.renew_time + self.duration
 

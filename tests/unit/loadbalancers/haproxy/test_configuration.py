@@ -16,14 +16,12 @@ from certfront.loadbalancers.haproxy.configuration import CHALLENGE_MAP, Layout,
 from certfront.loadbalancers.haproxy.handover import (
     Challenge,
     Farm,
-    FarmServer,
     FarmVerification,
-    HealthCheck,
     InvalidHandover,
     Manifest,
 )
 from certfront.loadbalancers.haproxy.merging import DEFAULT_NAME, Entry
-from certfront.model.frontend import HSTS
+from certfront.model.frontend import HSTS, HealthCheck, Server
 from certfront.model.keys import KeyAlgorithm
 from tests.unit.loadbalancers.haproxy.manifests import (
     certificate,
@@ -64,8 +62,8 @@ def everything() -> list[Entry]:
             farm=Farm(
                 name="web",
                 servers=(
-                    FarmServer(address="127.42.0.7", port=8080),
-                    FarmServer(address="2001:db8::1", port=8443),
+                    Server(address="127.42.0.7", port=8080),
+                    Server(address="2001:db8::1", port=8443),
                 ),
                 health_check=HealthCheck(path="/healthz?x=%20", host="a.example"),
                 verify=FarmVerification(ca_pem=CA, server_name="backend.example"),
@@ -184,9 +182,7 @@ EVIL = {
 
 
 def _server(**changes: Any) -> Farm:
-    return Farm(
-        name="web", servers=(FarmServer(**({"address": "192.0.2.1", "port": 80} | changes)),)
-    )
+    return Farm(name="web", servers=(Server(**({"address": "192.0.2.1", "port": 80} | changes)),))
 
 
 def _health(**changes: Any) -> Farm:
