@@ -63,14 +63,19 @@ class Record:
 ABSENT = Record(ownership="Absent")
 
 
-def observe(certificate: Certificate, secret: Mapping[str, Any] | None) -> Record:
-    """What `secret` (None: a live read found nothing) is to `certificate`."""
+def observe(
+    certificate: Certificate, secret: Mapping[str, Any] | None, *, written: KeyPair | None = None
+) -> Record:
+    """What `secret` (None: a live read found nothing) is to `certificate`.
+
+    `written` is the pair that was just written there; the same bytes are not parsed again.
+    """
     if secret is None:
         return ABSENT
     metadata = secret["metadata"]
     annotations: Mapping[str, str] = metadata.get("annotations") or {}
     ownership = _ownership(certificate, secret, annotations)
-    pair, damage = _pair(secret) if ownership in ("Ours", "Adoptable") else (None, "")
+    pair, damage = _pair(secret, written) if ownership in ("Ours", "Adoptable") else (None, "")
     return Record(
         ownership=ownership,
         uid=metadata.get("uid", ""),
@@ -213,10 +218,12 @@ def _ownership(
     return "Adoptable" if annotations.get(ADOPT) in ("true", ours) else "Foreign"
 
 
-def _pair(secret: Mapping[str, Any]) -> tuple[KeyPair | None, str]:
+def _pair(secret: Mapping[str, Any], written: KeyPair | None) -> tuple[KeyPair | None, str]:
     certificate, key = value_of(secret, "tls.crt"), value_of(secret, "tls.key")
     if not certificate or not key:
         return None, "tls.crt or tls.key is missing"
+    if written is not None and (certificate, key) == (written.tls_crt, written.private_key_pem):
+        return written, ""
     try:
         return parse_pair(certificate, key), ""
     except InvalidPair as error:

@@ -210,15 +210,17 @@ class CertificateReconciler:
             issued_at=self._context.clock.now(),
             renewed_for=renewed_for,
         )
-        after = await self._written(view, body)
+        after = await self._written(view, body, pair)
         await self._drop_old_secret(after)
         warnings = view.supply.accepted.warnings if view.supply.accepted else ()
         done = Done(issued=True, why=trigger.message, renewed_for=renewed_for, warnings=warnings)
         return done, after
 
-    async def _written(self, view: View, body: Object) -> View:
+    async def _written(self, view: View, body: Object, pair: KeyPair) -> View:
         secret = await secrets.write(self._context, body, view.secret)
-        return replace(view, secret=secret, record=record.observe(view.certificate, secret))
+        return replace(
+            view, secret=secret, record=record.observe(view.certificate, secret, written=pair)
+        )
 
     async def _repair_template(self, view: View, decision: Outcome) -> View:
         """Put labels, annotations and owner back where they differ; the pair stays what it is."""
@@ -233,7 +235,7 @@ class CertificateReconciler:
             # Who issued it cannot be said now; it is adopted once the issuer can be read.
             return view
         revision = held.revision or view.next_revision
-        return await self._written(view, _same_pair(view, held, held.pair, revision))
+        return await self._written(view, _same_pair(view, held, held.pair, revision), held.pair)
 
     async def _carried_over(self, view: View, trigger: Trigger) -> View | None:
         """After a change of spec.secret.name the pair moves to the new Secret without a new issue."""
@@ -244,7 +246,7 @@ class CertificateReconciler:
         old = record.observe(view.certificate, secret)
         if old.ownership != "Ours" or old.pair is None or old.spec_hash != view.spec_hash:
             return None
-        after = await self._written(view, _same_pair(view, old, old.pair, old.revision))
+        after = await self._written(view, _same_pair(view, old, old.pair, old.revision), old.pair)
         await self._drop_old_secret(after)
         return after
 
