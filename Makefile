@@ -62,10 +62,10 @@ venv: $(stamp)
 
 $(stamp): $(pinned)
 	@$(PYTHON) -c '$(suits)' || { echo "certfront needs Python 3.11, 3.12 or 3.13 (make PYTHON=…)" >&2; exit 1; }
-	@echo "make: preparing $(VENV) from requirements/dev.txt (first time, or they changed; about a minute)"
+	@echo "make: preparing $(VENV) from requirements/dev.txt (first time, or they changed; one to two minutes)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(bin)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements/dev.txt
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -83,7 +83,8 @@ def status(name: str, output: str) -> None:
     console = rich.console.Console()
     console.print(f"sandbox {found.name}: {found.directory}", highlight=False, soft_wrap=True)
     console.print(f"KUBECONFIG={found.kubeconfig}", highlight=False, soft_wrap=True)
-    table = rich.table.Table("process", "pid", "state", "log")
+    table = rich.table.Table("process", "pid", "state")
+    table.add_column("log", overflow="fold")
     for process_name, process in found.processes.items():
         table.add_row(process_name, str(process.pid or ""), process.state, process.log)
     console.print(table)

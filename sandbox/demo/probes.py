@@ -34,7 +34,7 @@ def look(name: str, *, node: str, address: str, roots: str, ports: dict[str, int
     return Served(
         name=name,
         node=node,
-        issuer=found.issuer,
+        issuer=found.issuer.removeprefix("CN=")[:28],
         expires=f"{found.not_after:%Y-%m-%d %H:%M}",
         fingerprint=found.fingerprint[:17],
         redirect=redirect,

@@ -1,7 +1,7 @@
 """The story of `make demo`: what is done, in order, and what is shown of it."""
 
 import base64
-import signal
+import sys
 import time
 from pathlib import Path
 from ssl import SSLContext
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from certfront.pki import certificates
-from sandbox import lifecycle
+from sandbox import lifecycle, state
 from sandbox.demo import probes, progress, setting
 from sandbox.demo.setting import NAMESPACE
 from sandbox.demo.traffic import Traffic
@@ -29,7 +29,8 @@ ROTATED = "intranet"
 _THINGS_TO_TRY = """
   1. kubectl describe lbcert shop -n shop
   2. kubectl delete secret static -n shop; kubectl get lbcert static -n shop -w
-  3. python -m sandbox kill haproxy-1 --name {name}; kubectl get lbsvc -n edge -w"""
+  3. python -m sandbox kill haproxy-1 --name {name}; kubectl get lbsvc -n edge -w
+     (python -m sandbox start haproxy-1 --name {name} brings it back)"""
 
 
 class Story:
@@ -50,7 +51,7 @@ class Story:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._current is None:
+        if self._current is None or not state.exists(self._wishes.name):
             return
         broken = kind is not None and not issubclass(kind, KeyboardInterrupt)
         kept = lifecycle.down(self._wishes.name, keep_logs=broken)
@@ -73,12 +74,13 @@ class Story:
         self._show(roots)
         self._title(f"Certificate {ROTATED} is renewed while requests go on")
         self._rotate(run, roots)
-        self._hints()
 
     def leave_running(self) -> None:
-        """Wait for Ctrl-C."""
+        """Say what can be tried, and wait for Ctrl-C or for somebody who takes the sandbox down."""
+        self._hints()
         self._console.print("\nEverything runs until Ctrl-C.")
-        signal.pause()
+        while state.exists(self._wishes.name):
+            time.sleep(1)
 
     @property
     def _state(self) -> State:
@@ -177,6 +179,8 @@ class Story:
         current = self._state
         kubeconfig = current.kubeconfigs.admin if current.kubeconfigs else ""
         self._title("Try it yourself")
+        programs = Path(sys.executable).parent
+        self._console.print(f"  export PATH={programs}:$PATH", soft_wrap=True)
         self._console.print(f"  export KUBECONFIG={kubeconfig}", soft_wrap=True)
         for name in ("shop.example.com", "ev.example.com"):
             node = current.nodes[-1]
