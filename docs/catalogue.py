@@ -523,6 +523,23 @@ _LOAD_BALANCER_CHAPTERS: Final = (
         commands=(*_BALANCER, *_NODES),
     ),
     _Chapter(
+        names=("NodesDown",),
+        where=("LoadBalancer: `Ready` is True with this reason",),
+        served="Everything, by the nodes that run; they are as many as spec.haproxy.minNodes asks for.",
+        heals="Yes, when the node's agent and HAProxy run again. The Lease of a node that is gone for "
+        "good is deleted after an hour.",
+        commands=(*_BALANCER, *_NODES),
+    ),
+    _Chapter(
+        names=("Releasing",),
+        where=(
+            "LoadBalancerFrontend: `Ready` is False, `Reconciling` is True, while it is deleted",
+        ),
+        served="The frontend, by the nodes that the message names, until they have taken it down.",
+        heals="Yes. A node that is gone holds it for a minute at most.",
+        commands=(*_FRONTEND, *_NODES),
+    ),
+    _Chapter(
         names=("NodeFailed",),
         where=(
             "LoadBalancer: `Ready` is True with this reason",

@@ -1,16 +1,15 @@
 """What a node should serve now: pure, from what is offered, what was accepted and what is on disk.
 
 Whatever cannot be read, is missing, or is outside its validity leaves what is served as it is. Only
-a manifest takes something away, or ten minutes without one while the API server answers. Used by
-`reconcile`.
+a manifest takes something away: a frontend that is released is told so by one first, and one whose
+Secret vanished without that is served on, behind all others. Used by `reconcile`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 import msgspec
 
@@ -20,28 +19,19 @@ from certfront.agent.state import State
 from certfront.loadbalancers.haproxy.handover import Challenge, Challenges, Manifest
 from certfront.loadbalancers.haproxy.merging import Entry
 from certfront.loadbalancers.haproxy.watermark import Failed
-from certfront.model.times import from_text, to_text
-
-FORGET_AFTER: Final = timedelta(minutes=10)
-"""A manifest whose Secret has been gone for so long, while the API server answers, is forgotten.
-
-A frontend that is released is told so by a manifest first; this is for a node that was away then.
-Until it is over, the frontend is served unless another one claims the same.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """Entries and bundles to serve, open challenges, and what is offered but not taken.
 
-    `look_again` is when time alone changes the choice; `absent_since` goes into the state.
+    `look_again` is when time alone changes the choice.
     """
 
     entries: tuple[Entry, ...]
     bundles: Mapping[str, Bundle]
     challenges: Mapping[str, Challenges]
     failed: tuple[Failed, ...]
-    absent_since: Mapping[str, str]
     look_again: datetime | None = None
 
     def open_challenges(self) -> tuple[Challenge, ...]:
@@ -57,10 +47,10 @@ def choose(
     now: datetime,
 ) -> Choice:
     """`refused` are the bundles that HAProxy did not take, by name and digest."""
-    entries, absent_since = _entries(state, offers, now)
+    entries = _entries(state, offers)
     bundles: dict[str, Bundle] = {}
     failed = list(offers.unreadable.values())
-    times = [from_text(since) + FORGET_AFTER for since in absent_since.values()]
+    times: list[datetime] = []
     for name in _needed(entries):
         offered, held = offers.bundles.get(name), on_disk.get(name)
         problem = _problem(name, offered, held, refused, now)
@@ -82,28 +72,21 @@ def choose(
         bundles={name: reserve[name] for name in _needed(retained) if name in reserve},
         challenges=_challenges(state, offers),
         failed=tuple(failed),
-        absent_since=absent_since,
         look_again=min(times, default=None),
     )
 
 
-def _entries(
-    state: State, offers: Offers, now: datetime
-) -> tuple[tuple[Entry, ...], dict[str, str]]:
-    """The newest readable version of every manifest, and since when the vanished ones are gone."""
+def _entries(state: State, offers: Offers) -> tuple[Entry, ...]:
+    """The newest readable version of every manifest, and those whose Secrets have vanished."""
     entries = [Entry(secret=name, manifest=held) for name, held in offers.manifests.items()]
-    absent_since: dict[str, str] = {}
     for name, accepted in state.manifests.items():
         if name in offers.manifests:
             continue
         if not offers.resource_version or name in offers.secrets:
             entries.append(Entry(secret=name, manifest=accepted))
         elif not accepted.disabled:
-            since = state.absent_since.get(name, to_text(now))
-            if now < from_text(since) + FORGET_AFTER:
-                absent_since[name] = since
-                entries.append(Entry(secret=name, manifest=accepted, present=False))
-    return tuple(entries), absent_since
+            entries.append(Entry(secret=name, manifest=accepted, present=False))
+    return tuple(entries)
 
 
 def _retaining(

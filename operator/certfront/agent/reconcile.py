@@ -325,7 +325,6 @@ class Node:
             synced=self._state.synced or bool(offers.resource_version),
             manifests={one.secret: one.manifest for one in entries},
             challenges=dict(choice.challenges),
-            absent_since=dict(choice.absent_since),
         )
         try:
             await self._applier.apply(target)

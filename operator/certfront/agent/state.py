@@ -22,15 +22,13 @@ _VERSION: Final = 1
 class State(Value, frozen=True, kw_only=True):
     """Accepted manifests and challenges, by the names of their Secrets.
 
-    `absent_since` tells for how long the Secret of a manifest has been gone (RFC 3339). `synced`
-    once a whole list has been read: before that, an empty node is new and not ready.
+    `synced` once a whole list has been read: before that, an empty node is new and not ready.
     """
 
     version: int = _VERSION
     synced: bool = False
     manifests: dict[str, Manifest] = msgspec.field(default_factory=dict)
     challenges: dict[str, Challenges] = msgspec.field(default_factory=dict)
-    absent_since: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def load(disk: Disk) -> State:

@@ -8,12 +8,12 @@ installed stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from certfront.loadbalancers import acceptance, claims, reasons
 from certfront.loadbalancers.bindings import Bound, Candidate, bind, default_hostnames
-from certfront.loadbalancers.claims import Claim
+from certfront.loadbalancers.claims import Claim, Installed, Loss
 from certfront.loadbalancers.materials import source_of
 from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import CertificateSource, Listener, ResolvedFarm
@@ -22,9 +22,6 @@ from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import ObjectName
 from certfront.model.settings import Settings
 
-CHALLENGE_PORT = 80
-"""Where a CA asks for HTTP-01 challenges (RFC 8555 section 8.3)."""
-
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,9 +29,10 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class View:
     """Everything that the decision about a frontend depends on.
 
-    `installed` are the hostnames that the load balancer was told last. `farm` is what the chosen
-    farm resolved to; where it did not, `farm_problem` says why and `prior_farm` is what is
-    installed.
+    `installed` is what the load balancer was told last, None where that cannot be read. `ready` are
+    the hostnames with a usable certificate, found alike for this frontend and its rivals. `farm` is
+    what the chosen farm resolved to; where it did not, `farm_problem` says why and `prior_farm` is
+    what is installed.
     """
 
     frontend: Frontend
@@ -45,7 +43,8 @@ class View:
     permission: acceptance.Permission | None
     candidates: tuple[Candidate, ...] = ()
     rivals: tuple[Claim, ...] = ()
-    installed: frozenset[str] = frozenset()
+    ready: frozenset[str] = frozenset()
+    installed: Installed | None = field(default_factory=Installed)
     farm: ResolvedFarm | None = None
     farm_problem: Problem | None = None
     prior_farm: ResolvedFarm | None = None
@@ -53,26 +52,34 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to program (None: leave everything as it is), and the problems in order of weight."""
+    """What to program, and the problems in order of weight.
+
+    Where nothing new may be programmed (`listener` None), `keeps` are the hostnames that may stay
+    installed: what is granted no longer goes all the same. None: everything stays as it is.
+    """
 
     listener: Listener | None
     problems: tuple[Problem, ...] = ()
+    keeps: frozenset[str] | None = None
 
 
 def decide(view: View) -> Decision:
     """What the load balancer of `view.frontend` is to do."""
     gate = tuple(_gate(view))
     if any(problem.withholds_all for problem in gate):
-        return Decision(listener=None, problems=gate)
+        return Decision(listener=None, problems=gate, keeps=_kept(view))
     if view.permission is None or view.target is None:
         raise TypeError("a view that no load balancer permits is refused by the gate")
-    names, problems = _accepted_names(view, view.permission, view.target)
+    names, losses, problems = _accepted_names(view, view.permission, view.target)
     if any(problem.withholds_all for problem in problems):
-        return Decision(listener=None, problems=(*gate, *problems))
+        return Decision(listener=None, problems=(*gate, *problems), keeps=_kept(view))
     bound = _bound(view, names)
-    found = (*gate, *problems, *bound.problems)
-    if not names and not view.installed:
-        return Decision(listener=None, problems=(*found, *_nameless(found)))
+    contested = claims.conflicts(losses, others_served=_any_served(view, names, bound))
+    found = (*gate, *problems, *((contested,) if contested else ()), *bound.problems)
+    if not names:
+        # A listener without hostnames would be no one's: what is installed goes.
+        keeps = None if view.installed is None else frozenset[str]()
+        return Decision(listener=None, problems=(*found, *_nameless(found)), keeps=keeps)
     return Decision(listener=_listener(view, names, bound), problems=found)
 
 
@@ -80,24 +87,67 @@ def claim_of(
     frontend: Frontend,
     permission: acceptance.Permission,
     hostnames: tuple[str, ...],
-    installed: frozenset[str],
+    installed: Installed,
+    *,
+    ready: frozenset[str] = frozenset(),
+    acme: bool = False,
 ) -> Claim:
     """What a frontend that wants `hostnames` holds against others: only what it is granted.
 
-    One that is going, or whose spec could never be programmed, keeps nothing from others.
+    One that is going, or whose spec could never be programmed, keeps nothing from others but what
+    is installed of it. `acme`: one of its certificates may need HTTP-01.
     """
-    refused = set(permission.withheld(hostnames))
+    refused = set(permission.withheld((*hostnames, *sorted(installed.routed))))
     gone = frontend.metadata.deletion_timestamp is not None or any(
-        check(frontend.spec) is not None
-        for check in (acceptance.check_supported, acceptance.check_target)
+        problem is not None and problem.stalled for problem in _hopeless(frontend, permission)
     )
+    claimed = frozenset() if gone else frozenset(n for n in hostnames if n not in refused)
     return Claim(
         frontend=frontend.metadata.object_name,
         age_order=frontend.metadata.age_order,
-        ports=claims.ports_of(frontend.spec),
-        installed=installed,
-        claimed=frozenset() if gone else frozenset(n for n in hostnames if n not in refused),
+        ports={} if gone else claims.ports_of(frontend.spec),
+        challenge_port=None if gone else claims.challenge_port_of(frontend.spec, acme=acme),
+        installed=installed.within(installed.routed - refused),
+        claimed=claimed,
+        ready=claimed if not frontend.spec.ssl else claimed & ready,
     )
+
+
+def _hopeless(frontend: Frontend, permission: acceptance.Permission) -> Iterator[Problem | None]:
+    yield acceptance.check_supported(frontend.spec)
+    yield acceptance.check_target(frontend.spec)
+    yield acceptance.check_certificates_listed(frontend.spec)
+    yield _challenge_port_refused(frontend, permission)
+
+
+def _challenge_port_refused(
+    frontend: Frontend, permission: acceptance.Permission
+) -> Problem | None:
+    """Whether a guest of the load balancer asks for TLS where everyone's challenges are answered."""
+    spec = frontend.spec
+    taken = spec.ssl and spec.port == claims.PlainHTTPPort and not permission.unrestricted
+    return claims.challenge_port_refused() if taken else None
+
+
+def _kept(view: View) -> frozenset[str] | None:
+    """The installed hostnames that are still granted; none where the backend is not."""
+    if view.installed is None or view.permission is None or not view.permission.anything:
+        return None
+    farm = view.prior_farm
+    if farm is not None and not _permitted(farm, view.permission):
+        return frozenset()
+    return view.installed.routed - set(view.permission.withheld(sorted(view.installed.routed)))
+
+
+def _permitted(farm: ResolvedFarm, permission: acceptance.Permission) -> bool:
+    """Whether traffic may (still) go there; a Service is always one of the own namespace."""
+    return farm.from_service or acceptance.check_servers(farm.servers, permission) is None
+
+
+def _any_served(view: View, names: tuple[str, ...], bound: Bound) -> bool:
+    spec = view.frontend.spec
+    bindings = any(binding.hostnames for binding in bound.bindings)
+    return bool(names) and not spec.disabled and (bindings or not spec.ssl)
 
 
 def _gate(view: View) -> Iterator[Problem]:
@@ -108,33 +158,38 @@ def _gate(view: View) -> Iterator[Problem]:
     found = [refusal, acceptance.check_supported(spec), acceptance.check_target(spec)]
     found.append(acceptance.check_certificates_listed(spec))
     farm = acceptance.chosen_farm(spec)
-    if refusal is None and view.permission is not None and farm is not None:
-        found.append(acceptance.check_servers(farm.servers, view.permission))
+    if refusal is None and view.permission is not None:
+        found.append(_challenge_port_refused(view.frontend, view.permission))
+        if farm is not None:
+            found.append(acceptance.check_servers(farm.servers, view.permission))
     found.append(view.farm_problem)
     yield from (problem for problem in found if problem is not None)
 
 
 def _accepted_names(
     view: View, permission: acceptance.Permission, target: ObjectName
-) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
-    """The hostnames that the frontend may serve, and why the others are withheld."""
+) -> tuple[tuple[str, ...], tuple[Loss, ...], tuple[Problem, ...]]:
+    """The hostnames that the frontend may serve, those that others hold, and other problems."""
     asked, invalid = acceptance.normalised(view.frontend.spec.hostnames)
     if invalid is not None:
-        return (), (invalid,)
+        return (), (), (invalid,)
     wanted = asked or default_hostnames(view.candidates)
-    mine = claim_of(view.frontend, permission, wanted, view.installed)
+    mine = claim_of(
+        view.frontend,
+        permission,
+        wanted,
+        view.installed or Installed(),
+        ready=view.ready,
+        acme=_needs_challenges(view),
+    )
     blocked = claims.lost_port(mine, view.rivals)
     if blocked is not None:
-        return (), (claims.protocol_conflict(*blocked),)
+        return (), (), (claims.protocol_conflict(*blocked),)
     losses = claims.lost(mine, view.rivals)
     held_elsewhere = {loss.hostname for loss in losses}
     names = tuple(n for n in wanted if n in mine.claimed and n not in held_elsewhere)
     refused = permission.withheld(wanted)
-    found = (
-        acceptance.not_granted(refused, target) if refused else None,
-        claims.conflicts(losses),
-    )
-    return names, tuple(problem for problem in found if problem is not None)
+    return names, losses, (acceptance.not_granted(refused, target),) if refused else ()
 
 
 def _bound(view: View, names: tuple[str, ...]) -> Bound:
@@ -159,18 +214,17 @@ def _nameless(found: tuple[Problem, ...]) -> tuple[Problem, ...]:
 
 def _listener(view: View, names: tuple[str, ...], bound: Bound) -> Listener:
     meta, spec = view.frontend.metadata, view.frontend.spec
-    http_port = claims.http_port_of(spec)
     return Listener(
         frontend=meta.object_name,
         created=meta.creation_timestamp or _LONG_AGO,
         hostnames=names,
         port=spec.port,
         ssl=spec.ssl,
-        http_port=http_port,
-        challenge_port=_challenge_port(view, http_port),
+        http_port=claims.http_port_of(spec),
+        challenge_port=claims.challenge_port_of(spec, acme=_needs_challenges(view)),
         bindings=bound.bindings,
         default_certificate=_default_certificate(view),
-        farm=None if spec.redirect_location else view.farm or view.prior_farm,
+        farm=None if spec.redirect_location else view.farm or _prior_farm(view),
         redirect_location=spec.redirect_location,
         redirect_status=spec.redirect_status_code if spec.https_only and spec.ssl else None,
         accept_terminated=spec.accept_http_if_already_terminated,
@@ -183,12 +237,16 @@ def _listener(view: View, names: tuple[str, ...], bound: Bound) -> Listener:
     )
 
 
-def _challenge_port(view: View, http_port: int | None) -> int | None:
-    """Port 80, where HTTP-01 needs it and the frontend has nothing of its own there."""
-    spec = view.frontend.spec
-    plain = http_port if spec.ssl else spec.port
-    needed = any(candidate.acme for candidate in view.candidates if not candidate.shared)
-    return CHALLENGE_PORT if needed and CHALLENGE_PORT not in (plain, spec.port) else None
+def _needs_challenges(view: View) -> bool:
+    return any(candidate.acme for candidate in view.candidates if not candidate.shared)
+
+
+def _prior_farm(view: View) -> ResolvedFarm | None:
+    """The farm that is installed, as long as traffic may go there."""
+    farm, permission = view.prior_farm, view.permission
+    if farm is None or permission is None or not _permitted(farm, permission):
+        return None
+    return farm
 
 
 def _default_certificate(view: View) -> CertificateSource | None:

@@ -30,6 +30,8 @@ from certfront.pki.pair import KeyPair, parse_pair
 MARKER = "certfront.io/certificate"
 """The annotation by which a TLS Secret says whose it is: namespace/name of a Certificate."""
 
+Verdict = upload.Accepted | upload.Refused
+
 
 def source_of(entry: FrontendCertificate | DefaultCertificate, namespace: str) -> CertificateSource:
     """Which object an entry of `certificates[]`, or `defaultCertificate`, means."""
@@ -76,36 +78,52 @@ def of_certificate(
     return replace(found, problem=_not_ready(source, certificate, prior))
 
 
+def given_by(secret: Mapping[str, Any] | None) -> upload.UploadMaterial | None:
+    """The pair that a TLS Secret holds, unchecked; None where a part of it is missing."""
+    crt, key = value_of(secret, "tls.crt"), value_of(secret, "tls.key")
+    if crt is None or key is None:
+        return None
+    return upload.UploadMaterial(
+        certificate=crt, private_key=key, trust_bundle=value_of(secret, "ca.crt")
+    )
+
+
+def verdict_on(given: upload.UploadMaterial, now: datetime) -> Verdict:
+    """What the checks of an uploaded pair say. Slow for large RSA keys: call it in a thread."""
+    try:
+        return upload.check(given, names_required=(), policy="Strict", now=now)
+    except upload.Refused as refusal:
+        return refusal
+
+
 def of_secret(
     source: CertificateSource,
     secret: Mapping[str, Any] | None,
+    verdict: Verdict | None,
     *,
-    now: datetime,
     narrowed: tuple[str, ...] = (),
     prior: PriorBinding | None = None,
 ) -> Candidate:
-    """What is found of a TLS Secret kept by someone else, checked like an uploaded one."""
+    """What is found of a TLS Secret kept by someone else, checked like an uploaded one.
+
+    `verdict` is that of `verdict_on` for what the Secret holds, None where it holds no pair.
+    """
     found = Candidate(source=source, narrowed=narrowed, prior=prior)
     crt, key = value_of(secret, "tls.crt"), value_of(secret, "tls.key")
-    if crt is None or key is None:
+    if crt is None or key is None or verdict is None:
         problem = _unresolved(
             reasons.SECRET_NOT_FOUND,
             f"Secret {source.name} does not exist or has no tls.crt and tls.key"
             f"{_still_served(prior)}.",
         )
         return replace(found, problem=problem)
-    given = upload.UploadMaterial(
-        certificate=crt, private_key=key, trust_bundle=value_of(secret, "ca.crt")
-    )
-    try:
-        accepted = upload.check(given, names_required=(), policy="Strict", now=now)
-    except upload.Refused as refusal:
-        problem = _refused(source, refusal, prior)
+    if isinstance(verdict, upload.Refused):
+        problem = _refused(source, verdict, prior)
         return replace(found, problem=problem, material=_same_as_served(crt, key, prior))
-    if accepted.not_yet_valid:
+    if verdict.not_yet_valid:
         message = f"Secret {source.name} is not valid yet{_still_served(prior)}."
         return replace(found, problem=_unresolved(reasons.CERTIFICATE_NOT_READY, message))
-    return replace(found, material=_material(accepted.pair))
+    return replace(found, material=_material(verdict.pair))
 
 
 def _of_own_secret(

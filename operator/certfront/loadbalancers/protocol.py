@@ -39,10 +39,15 @@ class BackendTLS:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedFarm:
-    """A farm whose Services and Secrets have been looked up."""
+    """A farm whose Services and Secrets have been looked up.
+
+    `from_service`: its address is that of a Service of the frontend's namespace, which needs no
+    grant.
+    """
 
     name: str
     servers: tuple[Server, ...]
+    from_service: bool = False
     health_check: HealthCheck | None = None
     tls: BackendTLS | None = None
 

@@ -110,12 +110,15 @@ HOSTNAME_NOT_GRANTED: Final = Reason(
 )
 HOSTNAME_CONFLICT: Final = Reason(
     "HostnameConflict",
-    "Another frontend holds some of the hostnames on the same port; the others are served.",
+    "Another frontend holds some of the hostnames on the same port, or a wildcard of another "
+    "namespace collides with them; the others are served.",
     "Remove the names here or from the other frontend; what is free is taken over at once.",
 )
 PORT_CONFLICT: Final = Reason(
     "PortConflict",
-    "Another frontend uses the port with another protocol (TLS or plain HTTP).",
+    "Another frontend uses the port with another protocol (TLS or plain HTTP), or TLS is asked for on "
+    "port 80 of a load balancer of another namespace, which is kept for plain HTTP and ACME "
+    "challenges.",
     "Choose another port here or there.",
 )
 SERVICE_NOT_FOUND: Final = Reason(
@@ -181,13 +184,24 @@ WAITING_FOR_NODES: Final = Reason(
 )
 TOO_FEW_NODES: Final = Reason(
     "TooFewNodes",
-    "Fewer nodes than minNodes are alive.",
-    "Start the agents beside HAProxy, or lower spec.haproxy.minNodes of the LoadBalancer.",
+    "Fewer nodes than minNodes are alive and have a HAProxy that answers.",
+    "Start HAProxy and the agents beside it, or lower spec.haproxy.minNodes of the LoadBalancer.",
+)
+NODES_DOWN: Final = Reason(
+    "NodesDown",
+    "There are as many nodes as needed, but another one sends no heartbeat or its HAProxy is down.",
+    "Look at the agent and at HAProxy on the node that the message names. The Lease of a node that "
+    "is gone for good is deleted after an hour.",
 )
 NODE_FAILED: Final = Reason(
     "NodeFailed",
     "A node could not apply a part of the configuration and keeps what it served before.",
     "Correct what the message names, or look at the log of the agent on that node.",
+)
+RELEASING: Final = Reason(
+    "Releasing",
+    "The frontend is being deleted and nodes have still to take it down.",
+    "Wait: a node that is gone holds it for a minute at most.",
 )
 NOT_PROGRAMMED: Final = Reason(
     "NotProgrammed",

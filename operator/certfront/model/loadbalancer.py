@@ -53,7 +53,7 @@ class NodeStatus(Value, frozen=True, kw_only=True):
     """One HAProxy node, as its Lease reported."""
 
     name: str
-    state: Literal["Current", "Stale"]
+    state: Literal["Current", "Stale", "Failed"]
     revision: str = ""
     failed: tuple[FailedItem, ...] = ()
     failed_count: int = 0
@@ -77,6 +77,7 @@ class LoadBalancerStatus(Value, frozen=True, kw_only=True):
     capabilities: Capabilities | None = None
     nodes: tuple[NodeStatus, ...] = ()
     ready_nodes: int = 0
+    ready_of_nodes: str = ""
 
 
 class LoadBalancer(Value, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,7 +19,8 @@ from certfront.engine.store import Object
 from certfront.kube.errors import Conflict, NotFound
 from certfront.kube.resources import FRONTENDS, LEASES, LOADBALANCERS
 from certfront.loadbalancers import reasons
-from certfront.loadbalancers.haproxy.watermark import NodeLease, node_lease
+from certfront.loadbalancers.haproxy import reasons as node_reasons
+from certfront.loadbalancers.haproxy.watermark import NODE_FAILURE, NodeLease, node_lease
 from certfront.loadbalancers.protocol import CAPABILITIES
 from certfront.loadbalancers.protocol import Capabilities as CanDo
 from certfront.model.conditions import Condition, merged, with_page
@@ -30,7 +31,15 @@ from certfront.model.loadbalancer import (
     LoadBalancerStatus,
     NodeStatus,
 )
-from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse, revision_of
+from certfront.model.meta import (
+    FINALIZER,
+    InvalidObject,
+    Meta,
+    ObjectName,
+    parse,
+    parsed,
+    revision_of,
+)
 from certfront.model.reasons import Reason
 from certfront.reconcilers import secrets, statuses, unreadable
 from certfront.reconcilers.context import Context
@@ -39,6 +48,7 @@ from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
 from certfront.reconcilers.frontends.observation import leases_of, nodes_of
 from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.reconciler import FrontendReconciler, target_domain
+from certfront.reconcilers.stores import SECRET
 from certfront.reconcilers.transitions import announce_ready
 
 _log: Final = logging.getLogger(__name__)
@@ -50,6 +60,8 @@ _FOLD_PROGRESS_AFTER: Final = 10.0
 _POLL: Final = 5.0
 _AFTER_STALE: Final = 0.2
 _MOST_NODES: Final = 64
+_LOOK_AGAIN_AT_STALE: Final = 10.0
+"""Within a Lease's duration: a heartbeat wakes nobody, and may be that of a node that is back."""
 
 
 class LoadBalancerReconciler:
@@ -59,9 +71,12 @@ class LoadBalancerReconciler:
         """`frontends` knows who waits for a node to report."""
         self._context = context
         self._frontends = frontends
-        self._manifests = Parsed(read_manifest)
+        self._manifests = Parsed(read_manifest, self._exists)
         self._progress_since: dict[ObjectName, float] = {}
         self._left_over: dict[tuple[ObjectName, str], tuple[datetime, int]] = {}
+
+    def _exists(self, namespace: str, name: str) -> bool:
+        return self._context.store.get(SECRET, namespace, name) is not None
 
     async def reconcile(self, key: Key) -> Result:
         """One pass. Raises what the API client raises; the runner asks again."""
@@ -71,9 +86,12 @@ class LoadBalancerReconciler:
         try:
             balancer = parse(LoadBalancer, raw)
         except InvalidObject as error:
+            metadata = parsed(Meta, raw["metadata"])
+            if metadata is not None and metadata.deletion_timestamp is not None:
+                return await self._delete(raw, metadata)
             return await self._unreadable(raw, error)
         if balancer.metadata.deletion_timestamp is not None:
-            return await self._delete(raw, balancer)
+            return await self._delete(raw, balancer.metadata)
         return await self._advance(raw, balancer)
 
     async def _advance(self, raw: Object, balancer: LoadBalancer) -> Result:
@@ -120,14 +138,15 @@ class LoadBalancerReconciler:
             before.conditions,
             after.conditions,
             action="Observe",
-            troubling=(reasons.NODE_FAILED.name,),
+            troubling=(reasons.NODE_FAILED.name, reasons.NODES_DOWN.name),
         )
 
     async def _delete_stale_leases(self, target: ObjectName, now: datetime) -> None:
         """An agent that stops deletes its Lease; those of nodes that vanished go after an hour."""
+        alive = {node.node for node in nodes_of(self._context, target) if node.is_current(now)}
         for lease in leases_of(self._context, target):
             node = node_lease(target.name, lease)
-            if node is None or node.renew_time is None:
+            if node is None or node.renew_time is None or node.node in alive:
                 continue
             if now - node.renew_time < STALE_LEASE_KEPT or not self._context.trust_clock():
                 continue
@@ -150,15 +169,14 @@ class LoadBalancerReconciler:
         async with self._context.domains.exclusive(domain, patience=_POLL):
             orphans = await self._release_orphans(target, now)
             used = release.used_bundles(self._context, target, self._manifests.of)
-            bundles = [
-                bundle
+            left = {
+                bundle["metadata"]["name"]
                 for bundle in secrets_of(self._context, target, "bundle")
-                if bundle["metadata"]["name"] not in used
-            ]
-            for bundle in bundles:
-                if self._may_go(target, bundle["metadata"]["name"], nodes, now):
-                    await secrets.delete(self._context, bundle)
-        names = orphans | {bundle["metadata"]["name"] for bundle in bundles}
+                if used is not None and bundle["metadata"]["name"] not in used
+            }
+            going = [name for name in sorted(left) if self._may_go(target, name, nodes, now)]
+            await release.delete_bundles(self._context, target, going)
+        names = orphans | left
         self._left_over = {
             held: since
             for held, since in self._left_over.items()
@@ -199,10 +217,10 @@ class LoadBalancerReconciler:
                 found.add(held)
         return found
 
-    async def _delete(self, raw: Object, balancer: LoadBalancer) -> Result:
-        if FINALIZER not in balancer.metadata.finalizers:
+    async def _delete(self, raw: Object, metadata: Meta) -> Result:
+        if FINALIZER not in metadata.finalizers:
             return Result()
-        target, now = balancer.metadata.object_name, self._context.clock.now()
+        target, now = metadata.object_name, self._context.clock.now()
         self._context.enqueue(
             self._context.indices.frontends_by_load_balancer.lookup(tuple(target))
         )
@@ -211,7 +229,7 @@ class LoadBalancerReconciler:
             for role in ("manifest", "bundle")
             for secret in secrets_of(self._context, target, role)
         ]
-        since = balancer.metadata.deletion_timestamp or now
+        since = metadata.deletion_timestamp or now
         if left and now - since < _RELEASE_PATIENCE:
             await self._collect(target, nodes_of(self._context, target), now)
             return Result(after=_POLL)
@@ -249,6 +267,7 @@ def status_of(
         capabilities=None if can is None else _capabilities(can),
         nodes=told,
         ready_nodes=ready,
+        ready_of_nodes=f"{ready}/{len(held)}" if can is not None else "",
     )
 
 
@@ -281,25 +300,45 @@ def _conditions(
         )
     wanted = balancer.spec.haproxy.min_nodes if balancer.spec.haproxy else 1
     count = f"{ready} of {total} node{'s' if total != 1 else ''} ready"
+    down = _down(nodes)
     if ready < max(wanted, 1):
-        message = f"{count}, {wanted} needed{_down(nodes)}."
+        message = f"{count}, {wanted} needed{down}."
         reason = reasons.TOO_FEW_NODES
         return (
             told("Ready", reason, message, good=False),
             told("Reconciling", reason, message, good=True),
         )
-    failed = tuple(node.name for node in nodes if node.failed)
-    if failed:
-        first = next(node for node in nodes if node.failed).failed[0]
-        what = f"could not apply {first.secret or 'anything'}: {first.reason}: {first.message}"
-        message = f"{count}. {failed[0]} {what}"
-        return (told("Ready", reasons.NODE_FAILED, message, good=True),)
-    return (told("Ready", reasons.AVAILABLE, f"{count}{_down(nodes)}.", good=True, wrong=False),)
+    if down:
+        return (told("Ready", reasons.NODES_DOWN, f"{count}{down}.", good=True),)
+    failed = next((node for node in nodes if node.failed), None)
+    if failed is not None:
+        first = failed.failed[0]
+        what = f"{first.reason}: {first.message.rstrip('.')}".removesuffix(": ")
+        message = f"{count}. {failed.name} could not apply {first.secret}: {what}."
+        page = f"{documentation}/{node_reasons.page_of(first.reason, reasons.NODE_FAILED)}"
+        return (
+            Condition(
+                type="Ready",
+                status="True",
+                reason=reasons.NODE_FAILED.name,
+                message=with_page(message, page),
+            ),
+        )
+    return (told("Ready", reasons.AVAILABLE, f"{count}.", good=True, wrong=False),)
 
 
 def _down(nodes: tuple[NodeStatus, ...]) -> str:
+    """Which nodes cannot serve, and why; nothing where all can."""
     stale = [node.name for node in nodes if node.state == "Stale"]
-    return f"; {', '.join(stale[:5])} sent no heartbeat" if stale else ""
+    failing = [
+        f"{node.name}: {item.reason}"
+        for node in nodes
+        if node.state != "Stale"
+        for item in node.failed
+        if item.secret == NODE_FAILURE
+    ]
+    told = [f"{', '.join(stale[:5])} sent no heartbeat"] if stale else []
+    return "".join(f"; {one}" for one in (*told, *failing[:5]))
 
 
 def _node_status(node: NodeLease, now: datetime) -> NodeStatus:
@@ -307,13 +346,19 @@ def _node_status(node: NodeLease, now: datetime) -> NodeStatus:
     failed = () if mark is None else mark.failed
     return NodeStatus(
         name=node.node,
-        state="Current" if node.is_current(now) else "Stale",
+        state=_state(node, now),
         revision="" if mark is None else mark.resource_version,
         failed=tuple(
             FailedItem(secret=one.secret, reason=one.reason, message=one.message) for one in failed
         ),
         failed_count=0 if mark is None else mark.failed_count,
     )
+
+
+def _state(node: NodeLease, now: datetime) -> Literal["Current", "Stale", "Failed"]:
+    if not node.is_current(now):
+        return "Stale"
+    return "Failed" if node.node_failure else "Current"
 
 
 def _capabilities(can: CanDo) -> Capabilities:
@@ -339,6 +384,8 @@ def _next(
     for node in nodes:
         if node.renew_time is None:
             continue
+        if not node.is_current(now):
+            waits.append(_LOOK_AGAIN_AT_STALE)
         ends = node.renew_time + node.duration
         gone = node.renew_time + STALE_LEASE_KEPT
         waits += [

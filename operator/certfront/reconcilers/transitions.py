@@ -27,34 +27,67 @@ async def announce(
     local: bool,
 ) -> None:
     """Post what `announcements` finds."""
-    for item in announcements(before, after, local=local):
+    spec = obj.get("spec") or {}
+    rotation = (spec.get("privateKey") or {}).get("rotation")
+    new_ca_key = bool(spec.get("isCA")) and rotation != "Never"
+    for item in announcements(before, after, local=local, new_ca_key=new_ca_key):
         await context.event(
             obj, warning=item.warning, reason=item.reason, message=item.message, action="Reconcile"
         )
 
 
 def announcements(
-    before: CertificateStatus, after: CertificateStatus, *, local: bool
+    before: CertificateStatus,
+    after: CertificateStatus,
+    *,
+    local: bool,
+    new_ca_key: bool = False,
 ) -> Iterator[Announcement]:
     """What has changed for people: a new certificate, trouble of a new kind, or its end.
 
-    The first success of a local certificate is not worth an Event.
+    The first success of a local certificate is not worth an Event, and a retry that fails as the
+    attempt before did is none either. `new_ca_key`: a renewal replaces the key of an authority.
     """
     was, now = find(before.conditions, "Ready"), find(after.conditions, "Ready")
     if now is None:
         return
     if after.revision > before.revision and now.status == "True":
         if before.revision or not local:
-            reason = "Renewed" if before.revision else "Issued"
-            yield Announcement(
-                False, reason, f"Certificate {after.serial}, valid until {after.not_after}"
-            )
+            yield _new_certificate(before, after, new_ca_key=new_ca_key)
         return
     trouble = _is_trouble(now.status, now.reason, after)
+    if trouble and _fails_again(before, after, now.reason):
+        return
     if trouble and (was is None or (was.status, was.reason) != (now.status, now.reason)):
         yield Announcement(True, now.reason, now.message)
     elif now.status == "True" and was is not None and was.status == "False" and before.revision:
         yield Announcement(False, now.reason, now.message)
+
+
+def _new_certificate(
+    before: CertificateStatus, after: CertificateStatus, *, new_ca_key: bool
+) -> Announcement:
+    told = f"Certificate {after.serial}, valid until {after.not_after}"
+    if not before.revision:
+        return Announcement(False, "Issued", told)
+    why = after.task.message.rstrip(".") if after.task is not None else ""
+    told = f"{told}: {why}" if why else told
+    if not new_ca_key:
+        return Announcement(False, "Renewed", told)
+    return Announcement(
+        True,
+        "Renewed",
+        f"{told}. It has a new key: clients that trust the old root no longer trust what it signs",
+    )
+
+
+def _fails_again(before: CertificateStatus, after: CertificateStatus, reason: str) -> bool:
+    """Whether the trouble is that of an attempt which failed like the one before it."""
+    if before.last_failure is None or after.last_failure is None:
+        return False
+    if before.last_failure.reason != after.last_failure.reason:
+        return False
+    return reason in ("RenewalFailing", after.last_failure.reason)
 
 
 async def announce_ready(

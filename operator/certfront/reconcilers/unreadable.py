@@ -1,4 +1,4 @@
-"""The status of an object whose spec does not parse, alike for every kind whose reconciler asks."""
+"""An object whose spec does not parse: its status, alike for every kind, and what its end needs."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -8,11 +8,22 @@ import msgspec
 from certfront.engine.store import Object
 from certfront.loadbalancers.reasons import INVALID_SPEC
 from certfront.model.conditions import Condition, merged, with_page
-from certfront.model.frontend import FrontendStatus
+from certfront.model.frontend import Frontend, FrontendStatus
 from certfront.model.issuer import IssuerStatus
 from certfront.model.loadbalancer import LoadBalancerStatus
 from certfront.model.meta import InvalidObject, parsed
 from certfront.reconcilers.context import Context
+
+
+def bare_frontend(obj: Object) -> Frontend | None:
+    """A frontend whose spec does not parse, as far as taking it off needs it."""
+    spec = obj.get("spec")
+    named = spec.get("loadBalancerRef") if isinstance(spec, dict) else None
+    status = obj.get("status") or {}
+    told = status.get("loadBalancer") if isinstance(status, dict) else None
+    bare = {"metadata": obj["metadata"], "status": {"loadBalancer": told or ""}}
+    return parsed(Frontend, {**bare, "spec": {"loadBalancerRef": named}}) or parsed(Frontend, bare)
+
 
 S = TypeVar("S", FrontendStatus, IssuerStatus, LoadBalancerStatus)
 

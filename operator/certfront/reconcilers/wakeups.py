@@ -78,7 +78,7 @@ def _of_certificate(
 
 
 def _of_secret(
-    _store: Store, indices: Indices, obj: Object, _before: Object | None, _after: Object | None
+    store: Store, indices: Indices, obj: Object, _before: Object | None, _after: Object | None
 ) -> Iterator[Key]:
     for certificate in _users(obj, indices.certificates_by_secret):
         yield certificate
@@ -89,19 +89,25 @@ def _of_secret(
         yield issuer
         yield from indices.certificates_by_issuer.lookup((issuer.namespace, issuer.name))
     yield from _users(obj, indices.frontends_by_secret)
-    yield from _of_handover(indices, obj)
+    yield from _of_handover(store, indices, obj)
 
 
-def _of_handover(indices: Indices, obj: Object) -> Iterator[Key]:
-    """Who made a Secret of ours: the Certificate, or for agents the frontends that hand it over."""
+def _of_handover(store: Store, indices: Indices, obj: Object) -> Iterator[Key]:
+    """Who made a Secret of ours: the Certificate, or for agents the frontends that hand it over.
+
+    Anyone who may write Secrets writes annotations: one that names an object of another namespace
+    is believed only where agents read it, beside a LoadBalancer.
+    """
     annotations = obj["metadata"].get("annotations") or {}
+    namespace = obj["metadata"]["namespace"]
+    handed_over = _is_handed_over(store, obj)
     certificate = ObjectName.parse(annotations.get("certfront.io/certificate", ""))
     frontend = ObjectName.parse(annotations.get("certfront.io/frontend", ""))
-    if frontend is not None:
+    if frontend is not None and handed_over:
         yield Key(FRONTEND, *frontend)
-    if certificate is None:
+    if certificate is None or not (handed_over or certificate.namespace == namespace):
         return
-    if _labels(obj).get("certfront.io/secret") == "bundle":
+    if handed_over and _labels(obj).get("certfront.io/secret") == "bundle":
         where = tuple(certificate)
         yield from indices.frontends_by_certificate.lookup(where)
         yield from indices.frontends_by_secret.lookup(where)
@@ -111,6 +117,16 @@ def _of_handover(indices: Indices, obj: Object) -> Iterator[Key]:
             )
     else:
         yield Key(CERTIFICATE, *certificate)
+
+
+def _is_handed_over(store: Store, obj: Object) -> bool:
+    """Whether the Secret is for the agents of a LoadBalancer that is there."""
+    labels = _labels(obj)
+    balancer = labels.get("certfront.io/load-balancer", "")
+    role = labels.get("certfront.io/secret")
+    if not balancer or role not in ("manifest", "bundle", "challenge"):
+        return False
+    return store.get(LOADBALANCER, obj["metadata"]["namespace"], balancer) is not None
 
 
 def _of_issuer(

@@ -343,7 +343,7 @@ async def test_forwarding_headers_of_clients_are_not_passed_on(site: Site) -> No
                 http_port=None,
                 https_only=None,
                 certificates=(),
-                hostnames=(),
+                hostnames=("any.example",),
                 farm=backend.farm(),
             )
         )

@@ -68,6 +68,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
         spec(farms=[FARM], defaultFarm="shop", redirectLocation="https://a.example"),
         "spec.redirectLocation",
     ),
+    "farms that a redirect would leave unused": (
+        spec(farms=[FARM], redirectLocation="https://a.example"),
+        "spec.redirectLocation",
+    ),
     "farm that is not there": (spec(farms=[FARM], defaultFarm="other"), "spec.defaultFarm"),
     "farms of one name": (spec(farms=[FARM, FARM]), "spec.farms"),
     "farm of nothing": (farm(), "farms[0]"),

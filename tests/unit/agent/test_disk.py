@@ -58,7 +58,7 @@ def test_removal_and_quarantine_do_not_mind_what_is_gone(disk: Disk) -> None:
 
 
 def test_the_state_survives_and_is_written_only_when_it_changes(disk: Disk) -> None:
-    state = State(synced=True, manifests={"m": manifest()}, absent_since={"m": "x"})
+    state = State(synced=True, manifests={"m": manifest()})
     save(disk, state)
     assert load(disk) == state
     before = (disk.root / STATE_FILE).stat().st_ino

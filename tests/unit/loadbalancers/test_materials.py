@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from certfront.loadbalancers.bindings import Candidate, PriorBinding
-from certfront.loadbalancers.materials import of_certificate, of_secret
+from certfront.loadbalancers.materials import given_by, of_certificate, of_secret, verdict_on
 from certfront.loadbalancers.protocol import CertificateSource
 from certfront.model.certificate import Certificate
 from certfront.model.keys import KeyAlgorithm
@@ -119,13 +119,18 @@ def test_what_is_missing_is_told_with_what_stays_served() -> None:
 
 def test_a_secret_of_someone_else_is_checked_like_an_upload() -> None:
     source = CertificateSource("Secret", "shop", "theirs")
+
+    def candidate(held: dict[str, Any] | None) -> Candidate:
+        given = given_by(held)
+        return of_secret(source, held, None if given is None else verdict_on(given, NOW))
+
     good, other = pair(), pair()
-    assert of_secret(source, secret(good, None), now=NOW).material is not None
-    mixed = of_secret(source, secret(good, None, **{"tls.key": other.private_key_pem}), now=NOW)
+    assert candidate(secret(good, None)).material is not None
+    mixed = candidate(secret(good, None, **{"tls.key": other.private_key_pem}))
     assert mixed.material is None
     assert mixed.problem is not None
     assert "KeyMismatch" in mixed.problem.message
-    assert reason(of_secret(source, None, now=NOW)) == "SecretNotFound"
-    early = of_secret(source, secret(pair(begins=timedelta(hours=2)), None), now=NOW)
+    assert reason(candidate(None)) == "SecretNotFound"
+    early = candidate(secret(pair(begins=timedelta(hours=2)), None))
     assert early.material is None
     assert reason(early) == "CertificateNotReady"

@@ -316,8 +316,12 @@ class World:
         target: ObjectName = EDGE,
         failed: Iterable[watermark.Failed] = (),
         revision: int | None = None,
+        behind: timedelta = timedelta(),
     ) -> None:
-        """A node's heartbeat and report: by default it has applied everything."""
+        """A node's heartbeat and report: by default it has applied everything.
+
+        `behind`: so far its clock is behind that of the operator.
+        """
         newest = max(int(o["metadata"]["resourceVersion"]) for o in self.api.objects.values())
         mark = watermark.render(str(newest if revision is None else revision), failed)
         lease = {
@@ -329,7 +333,10 @@ class World:
                 "labels": {"certfront.io/load-balancer": target.name},
                 "annotations": {watermark.ANNOTATION: mark},
             },
-            "spec": {"renewTime": self.clock.now().isoformat(), "leaseDurationSeconds": 15},
+            "spec": {
+                "renewTime": (self.clock.now() - behind).isoformat(),
+                "leaseDurationSeconds": 15,
+            },
         }
         held = self.api.objects.get(("Lease", target.namespace, lease["metadata"]["name"]))
         if held is not None:

@@ -10,13 +10,14 @@ from certfront.engine.keys import Key
 from certfront.kube.errors import Conflict
 from certfront.loadbalancers.haproxy.checks import check
 from certfront.loadbalancers.haproxy.watermark import Failed
+from certfront.loadbalancers.materials import Verdict, verdict_on
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
 from certfront.pki import keys
 from certfront.pki.issue import self_signed
 from certfront.pki.pair import KeyPair
 from certfront.pki.request import Request
-from certfront.reconcilers.frontends import FrontendReconciler
+from certfront.reconcilers.frontends import FrontendReconciler, uploads
 from certfront.reconcilers.frontends.handover import manifest_name
 from tests.unit.reconcilers.frontend_world import EDGE, START, World
 
@@ -461,9 +462,20 @@ async def test_too_few_nodes_turn_served_and_ready_false(world: World) -> None:
 
 async def test_a_node_that_is_down_does_not_block_the_others(world: World) -> None:
     world.node("node-2")
+    await world.run(Key("LoadBalancer", "edge", "haproxy"))
     world.clock.advance(20)
     key = await served(world)
-    assert "1 of 2 nodes" in world.message(key)
+    assert world.message(key) == "Served on edge/haproxy by 1 of 2 nodes; node-2: no heartbeat."
+
+
+async def test_a_node_whose_haproxy_is_down_is_named_and_does_not_block_the_others(
+    world: World,
+) -> None:
+    key = await served(world)
+    world.node("node-2", failed=[Failed(secret="", reason="HAProxyDown", message="no answer")])
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    assert world.message(key) == "Served on edge/haproxy by 1 of 2 nodes; node-2: HAProxy is down."
 
 
 async def test_what_a_node_refuses_is_told_with_its_name(world: World) -> None:
@@ -809,3 +821,222 @@ async def test_tls_to_the_backend_is_verified_against_a_secret(world: World) -> 
     assert manifest.farm.verify.ca_pem == trusted.decode()
     check(manifest)
     assert world.condition(key, "Ready") == ("True", "Served")
+
+
+def _granting(*hostnames: str, cidrs: tuple[str, ...] = ("10.1.0.0/16",)) -> list[object]:
+    grant = {"namespaces": {"names": ["shop"]}, "hostnames": list(hostnames)}
+    return [{**grant, "backendCIDRs": list(cidrs)}]
+
+
+async def test_a_frontend_that_keeps_no_hostname_becomes_no_catch_all(world: World) -> None:
+    world.balancer(grants=_granting("a.example"))
+    world.node()
+    plain = {"ssl": False, "port": 80, "certificates": [], "farms": "own"}
+    key = world.frontend(**plain, hostnames=["a.example"])
+    await world.settle(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    world.frontend(**plain, hostnames=["other.example"])
+    await world.settle(key)
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.disabled
+    assert manifest.farm is None
+    assert world.condition(key, "Ready") == ("False", "HostnameNotGranted")
+    assert "nothing of it is served" in world.message(key, "Programmed")
+    world.api.writes.clear()
+    await world.run(key, 2)
+    assert world.api.writes == []
+
+
+async def test_a_revoked_hostname_is_given_up_by_a_frontend_that_cannot_be_programmed(
+    world: World,
+) -> None:
+    names = ["a.example", "b.example"]
+    world.balancer(grants=_granting(*names))
+    world.node()
+    world.certificate(names=names)
+    world.secret(pair(*names))
+    key = world.frontend(farms="own")
+    await world.settle(key)
+    world.frontend(farms="own", zone="gra")
+    world.balancer(grants=_granting("b.example"))
+    await world.settle(key)
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.hostnames == ("b.example",)
+    assert [c.hostnames for c in manifest.certificates] == [("b.example",)]
+    assert world.condition(key, "Ready") == ("False", "UnsupportedField")
+    world.namespace("new")
+    world.balancer(
+        grants=[
+            *_granting("b.example"),
+            {"namespaces": {"names": ["new"]}, "hostnames": ["a.example"]},
+        ]
+    )
+    world.certificate("new", "new", names=["a.example"])
+    world.secret(pair("a.example"), "new", "new", of="new/new")
+    owner = world.frontend("new", "new")
+    await world.settle(owner)
+    assert world.condition(owner, "Ready") == ("True", "Served"), world.message(owner)
+
+
+async def test_a_backend_that_is_granted_no_more_is_taken_off(world: World) -> None:
+    key = await served(world)
+    world.balancer(grants=_granting("*", cidrs=("10.2.0.0/16",)))
+    await world.settle(key)
+    manifest = world.manifest(key)
+    assert manifest is not None
+    assert manifest.farm is None
+    assert manifest.disabled
+    assert world.condition(key, "Ready") == ("False", "BackendNotGranted")
+
+
+async def test_a_service_needs_no_grant_to_stay(world: World) -> None:
+    world.balancer(grants=_granting("*", cidrs=()))
+    world.node()
+    world.certificate(names=["shop.example.com"])
+    world.secret(pair("shop.example.com"))
+    world.service("shop")
+    farm = {"name": "shop", "serviceRef": {"name": "shop", "port": 8080}}
+    key = world.frontend(redirectLocation="", farms=[farm])
+    await world.settle(key)
+    before = world.manifest(key)
+    world.frontend(redirectLocation="", farms=[farm], zone="gra")
+    await world.settle(key)
+    assert world.manifest(key) == before
+    assert before is not None
+    assert not before.disabled
+
+
+async def test_tls_on_the_port_of_challenges_is_refused_to_guests(world: World) -> None:
+    acme = await served(world)
+    world.certificate("evil", names=["evil.example"])
+    world.secret(pair("evil.example"), "evil", of="shop/evil")
+    evil = world.frontend("evil", port=80)
+    await world.settle(evil)
+    assert world.manifest(evil) is None
+    assert world.condition(evil, "Ready") == ("False", "PortConflict")
+    assert world.condition(acme, "Ready") == ("True", "Served")
+
+
+async def test_a_claim_that_was_only_told_gives_way_to_one_with_a_certificate(
+    world: World,
+) -> None:
+    world.namespace("owner")
+    world.balancer(grants=[{"namespaces": {"all": True}, "hostnames": ["*"]}])
+    world.node()
+    squatter = world.frontend(hostnames=["a.example"])
+    await world.settle(squatter)
+    told = world.manifest(squatter)
+    assert told is not None
+    assert told.hostnames == ("a.example",)
+    world.clock.advance(10)
+    world.node()
+    world.certificate("owner", "owner", names=["a.example"])
+    held = copy.deepcopy(world.api.objects["Certificate", "owner", "owner"])
+    held["status"] = {"conditions": [{"type": "Ready", "status": "True", "reason": "Issued"}]}
+    world.api.put("Certificate", held)
+    world.secret(pair("a.example"), "owner", "owner", of="owner/owner")
+    owner = world.frontend("owner", "owner")
+    await world.run(owner)
+    assert world.manifest(owner).hostnames == ("a.example",)
+    assert squatter in await world.queued()
+    await world.run(squatter)
+    assert world.manifest(squatter).disabled
+    assert world.condition(squatter, "Accepted") == ("False", "HostnameConflict")
+    assert "owner/owner" in world.message(squatter)
+    assert "other names" not in world.message(squatter)
+    world.node()
+    await world.run(owner)
+    assert world.condition(owner, "Ready") == ("True", "Served")
+
+
+async def test_a_deletion_that_takes_longer_says_whom_it_waits_for(world: World) -> None:
+    key = await served(world)
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+    world.clock.advance(4)
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("False", "Releasing")
+    assert "waiting for node-1" in world.message(key)
+    world.node()
+    await world.run(key)
+    assert tuple(key) not in world.api.objects
+
+
+async def test_a_frontend_that_cannot_be_read_can_be_deleted(world: World) -> None:
+    key = await served(world)
+    world.frontend(farms="own", manage="Unknown")
+    await world.run(key)
+    world.delete("LoadBalancerFrontend", "shop", "shop")
+    await world.run(key)
+    world.node()
+    await world.run(key)
+    assert tuple(key) not in world.api.objects
+    assert world.manifest(key) is None
+
+
+async def test_the_load_balancer_that_is_named_is_told_although_it_is_not_accepted(
+    world: World,
+) -> None:
+    key = world.frontend(loadBalancerRef={"name": "none", "namespace": "edge"})
+    await world.run(key)
+    assert world.status(key)["loadBalancer"] == "edge/none"
+
+
+async def test_a_refusal_by_a_node_ends_like_a_sentence_and_leads_to_its_own_page(
+    world: World,
+) -> None:
+    key = await served(world)
+    name = manifest_name(EDGE, ObjectName("shop", "shop"))
+    world.node(failed=[Failed(secret=name, reason="PortInUse", message="port 443 is taken")])
+    await world.run(key)
+    assert world.message(key) == (
+        "node-1: PortInUse: port 443 is taken. See https://docs/PortInUse"
+    )
+
+
+async def test_a_node_whose_clock_is_behind_is_alive_while_its_lease_moves(world: World) -> None:
+    key = await served(world)
+    for _ in range(12):
+        world.clock.advance(5)
+        world.node(behind=timedelta(minutes=4))
+        await world.run(key)
+        assert world.condition(key, "Ready") == ("True", "Served")
+    world.clock.advance(16)
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("False", "TooFewNodes")
+
+
+async def test_a_lease_from_long_ago_is_not_alive_before_it_moves(world: World) -> None:
+    key = await served(world)
+    world.clock.advance(600)
+    world.restart()
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("False", "TooFewNodes")
+    world.node(behind=timedelta(minutes=8))
+    await world.run(key)
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_a_secret_of_someone_else_is_checked_once_for_many_passes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[object] = []
+
+    def counted(given: object, now: object) -> Verdict:
+        checked.append(given)
+        return verdict_on(given, now)  # type: ignore[arg-type] # handed on as it came
+
+    monkeypatch.setattr(uploads, "verdict_on", counted)
+    world.node()
+    label = {"certfront.io/secret": "source"}
+    world.secret(pair("shop.example.com"), "theirs", of=None, labels=label)
+    key = world.frontend(certificates=[{"secretRef": {"name": "theirs"}}])
+    await world.settle(key)
+    await world.run(key, 5)
+    assert len(checked) == 1
+    world.clock.advance(400)
+    await world.run(key)
+    assert len(checked) == 2

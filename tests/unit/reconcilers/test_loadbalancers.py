@@ -1,13 +1,19 @@
 """LoadBalancers: nodes folded into the status, what is left over, and the end of one."""
 
+import base64
 import copy
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from certfront.engine.keys import Key
+from certfront.loadbalancers.haproxy.handover import ManifestCertificate, manifest_secret
 from certfront.loadbalancers.haproxy.watermark import Failed
+from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
+from certfront.reconcilers.frontends.handover import manifest_name
+from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.wakeups import matters_to_frontends
 from tests.unit.reconcilers.frontend_world import EDGE, World
 from tests.unit.reconcilers.test_frontends import pair, served
@@ -266,3 +272,96 @@ async def test_a_spec_that_does_not_parse_is_told_once(world: World) -> None:
     assert world.condition(BALANCER, "Stalled") == ("True", "InvalidSpec")
     assert "SECRET-VALUE" not in str(world.status(BALANCER))
     assert len([w for w in world.api.writes if w.startswith("status")]) == 1
+
+
+async def test_a_node_that_is_down_is_named_and_told_once(world: World) -> None:
+    world.node("node-1")
+    world.node("node-2")
+    await world.run(BALANCER)
+    world.node("node-2", failed=[Failed(secret="", reason="HAProxyDown", message="no answer")])
+    await world.run(BALANCER, 2)
+    assert world.condition(BALANCER, "Ready") == ("True", "NodesDown")
+    assert world.status(BALANCER)["readyOfNodes"] == "1/2"
+    assert [node["state"] for node in world.status(BALANCER)["nodes"]] == ["Current", "Failed"]
+    assert world.message(BALANCER).startswith("1 of 2 nodes ready; node-2: HAProxyDown.")
+    world.clock.advance(16)
+    world.node("node-1")
+    await world.run(BALANCER, 2)
+    assert "node-2 sent no heartbeat" in world.message(BALANCER)
+    assert world.events == ["NodesDown"]
+    world.node("node-2")
+    await world.run(BALANCER, 2)
+    assert world.events == ["NodesDown", "Available"]
+
+
+async def test_a_refusal_by_a_node_ends_like_a_sentence(world: World) -> None:
+    world.node(failed=[Failed(secret="manifest-x", reason="PortInUse", message="443 is taken")])
+    await world.run(BALANCER)
+    assert world.message(BALANCER) == (
+        "1 of 1 node ready. node-1 could not apply manifest-x: PortInUse: 443 is taken. "
+        "See https://docs/PortInUse"
+    )
+
+
+async def left_over(world: World) -> Key:
+    """A frontend whose bundle no manifest names any more, all nodes having read that."""
+    world.certificate("old", names=["old.example.com"])
+    key = await served(world)
+    world.frontend(certificates=[{"name": "old"}], hostnames=["shop.example.com"], farms="own")
+    await world.run(key)
+    world.node()
+    return key
+
+
+async def test_a_bundle_that_a_manifest_names_which_the_store_has_not_seen_stays(
+    world: World,
+) -> None:
+    key = await left_over(world)
+    name = manifest_name(EDGE, ObjectName(key.namespace, key.name))
+    unseen = world.store.get("Secret", "edge", name)
+    assert unseen is not None
+    bundle = world.bundles()[0]["metadata"]["name"]
+    manifest = world.manifest(key)
+    assert manifest is not None
+    entry = ManifestCertificate(
+        bundle=bundle, key_type=KeyAlgorithm.ECDSA, hostnames=("shop.example.com",)
+    )
+    newer = manifest_secret(EDGE, msgspec.structs.replace(manifest, certificates=(entry,)))
+    world.api.objects["Secret", "edge", name]["data"] = newer["data"]
+    await world.run(BALANCER)
+    world.clock.advance(61)
+    await world.run(BALANCER, 2)
+    assert len(world.bundles()) == 1
+
+
+async def test_a_manifest_that_cannot_be_read_keeps_all_bundles(world: World) -> None:
+    await left_over(world)
+    data = {"manifest.json": base64.b64encode(b'{"version": 99}').decode()}
+    labels = {"certfront.io/secret": "manifest", "certfront.io/load-balancer": "haproxy"}
+    world._apply("Secret", "v1", "edge", "manifest-newer", data=data, labels=labels)
+    await world.run(BALANCER)
+    world.clock.advance(61)
+    await world.run(BALANCER, 2)
+    assert len(world.bundles()) == 1
+
+
+async def test_a_load_balancer_that_cannot_be_read_can_be_deleted(world: World) -> None:
+    key = await served(world)
+    world.balancer(haproxy={"minNodes": "many"})
+    world.delete("LoadBalancer", *EDGE)
+    await world.run(BALANCER)
+    await world.run(key)
+    world.node()
+    await world.run(key)
+    await world.run(BALANCER, 2)
+    assert tuple(BALANCER) not in world.api.objects
+
+
+async def test_what_was_parsed_of_objects_that_are_gone_is_forgotten() -> None:
+    alive: set[str] = set()
+    held = Parsed(lambda obj: str(obj["metadata"]["name"]), lambda _, name: name in alive)
+    for number in range(2000):
+        name = f"n{number}"
+        alive = {name}
+        held.of({"metadata": {"namespace": "shop", "name": name}})
+    assert len(held) <= 256

@@ -67,9 +67,13 @@ class FarmVerification(Value, frozen=True, kw_only=True):
 
 
 class Farm(Value, frozen=True, kw_only=True):
-    """Where the traffic of a frontend goes: servers by IP literal and TCP port."""
+    """Where the traffic of a frontend goes: servers by IP literal and TCP port.
+
+    `from_service` tells the operator that the address was a Service's, which needs no grant.
+    """
 
     name: str
+    from_service: bool = False
     servers: tuple[Server, ...] = ()
     health_check: HealthCheck | None = None
     verify: FarmVerification | None = None
@@ -90,7 +94,7 @@ class Manifest(Value, frozen=True, kw_only=True):
     the LoadBalancer's own namespace before others). `port` terminates TLS if `ssl`; `http_port`
     is the plain twin with the same routes; `challenge_port` answers ACME challenges and 404.
     `https_only` is the status of the redirect from plain HTTP. `hostnames` are those it was
-    accepted for; a plain frontend without any takes every host that no one else has.
+    accepted for; one without any routes no host.
     """
 
     frontend: str
@@ -158,6 +162,24 @@ def released(manifest: Manifest) -> Manifest:
         port=manifest.port,
         ssl=manifest.ssl,
         disabled=True,
+    )
+
+
+def without(manifest: Manifest, hostnames: frozenset[str]) -> Manifest:
+    """The manifest with no other hostnames than `hostnames`; released if none is left."""
+    kept = tuple(name for name in manifest.hostnames if name in hostnames)
+    if kept == manifest.hostnames:
+        return manifest
+    if not kept:
+        return released(manifest)
+    certificates = (
+        msgspec.structs.replace(
+            one, hostnames=tuple(name for name in one.hostnames if name in hostnames)
+        )
+        for one in manifest.certificates
+    )
+    return msgspec.structs.replace(
+        manifest, hostnames=kept, certificates=tuple(one for one in certificates if one.hostnames)
     )
 
 

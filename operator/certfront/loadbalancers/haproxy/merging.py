@@ -46,7 +46,10 @@ class CrtLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One port. `routes` leads a host name to a frontend; `catch_all` gets every other host."""
+    """One port. `routes` leads a host name to a frontend; `catch_all` gets every other host.
+
+    Only a frontend of the load balancer's own namespace becomes that, by its default certificate.
+    """
 
     port: int
     tls: bool
@@ -170,7 +173,9 @@ class _Merging:
                     "HostnameConflict",
                     f"{name} on port {port.number} belongs to {holder}",
                 )
-        takes_all = manifest.default_bundle is not None if manifest.ssl else not manifest.hostnames
+        # A guest's default certificate answers handshakes; hosts that it was not granted are no
+        # more its own for that, and plain HTTP has no handshake.
+        takes_all = port.tls and manifest.own_namespace and manifest.default_bundle is not None
         if takes_all and port.catch_all is None:
             port.catch_all = manifest.frontend
 

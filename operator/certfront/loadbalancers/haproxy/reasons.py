@@ -11,7 +11,8 @@ from certfront.model.reasons import Reason
 REASONS: Final[tuple[Reason, ...]] = (
     Reason(
         "HAProxyDown",
-        "The agent runs, but the HAProxy beside it does not answer on its socket.",
+        "The agent runs, but the HAProxy beside it does not answer on its socket. The node counts as "
+        "down: frontends stay Ready while minNodes others serve them, and turn TooFewNodes else.",
         "Look at the HAProxy process or container of that node and at its log. It starts from the "
         "directory that the agent keeps; the agent goes on as soon as it answers.",
     ),
@@ -152,3 +153,10 @@ REASONS: Final[tuple[Reason, ...]] = (
     ),
 )
 """Every reason that a node gives, beside those of `certfront.pki` for pairs that cannot be read."""
+
+NAMES: Final = frozenset(reason.name for reason in REASONS)
+
+
+def page_of(given: str, otherwise: Reason) -> str:
+    """The page about what a node has given as its reason, where there is one, else `otherwise`'s."""
+    return given if given in NAMES else otherwise.name

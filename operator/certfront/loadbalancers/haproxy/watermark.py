@@ -126,7 +126,7 @@ class Verdict:
 
     `Served`; `Pending` (`waiting` nodes have not come so far); `Failed` (`failed` lists node and
     failure); `TooFewNodes`; `Unknown` where a watermark cannot be believed. `current` and `total`
-    count nodes. `nodes` names those that decided it.
+    count nodes. `down` are those that do not count, each with why.
     """
 
     state: Literal["Served", "Pending", "Failed", "TooFewNodes", "Unknown"]
@@ -134,7 +134,7 @@ class Verdict:
     total: int
     waiting: tuple[str, ...] = ()
     failed: tuple[tuple[str, Failed], ...] = ()
-    down: tuple[str, ...] = ()
+    down: tuple[tuple[str, str], ...] = ()
 
     @property
     def served(self) -> bool:
@@ -160,7 +160,7 @@ def served(
     """
     held = sorted(leases, key=lambda lease: lease.node)
     able = [lease for lease in held if lease.is_current(now) and not lease.node_failure]
-    down = tuple(lease.node for lease in held if lease not in able)
+    down = tuple((lease.node, _why_down(lease, now)) for lease in held if lease not in able)
     verdict = partial(Verdict, current=len(able), total=len(held), down=down)
     wanted = _revision(resource_version)
     if wanted is None:
@@ -181,6 +181,16 @@ def served(
         if state in states.values():
             return verdict(state=state, waiting=waiting, failed=failed)
     return verdict(state="Served")
+
+
+def _why_down(lease: NodeLease, now: datetime) -> str:
+    """A short reason for people; times would make it another one all the time."""
+    if not lease.is_current(now):
+        return "no heartbeat"
+    failure = lease.node_failure
+    return (
+        "HAProxy is down" if failure is None or failure.reason == "HAProxyDown" else failure.reason
+    )
 
 
 def _state(

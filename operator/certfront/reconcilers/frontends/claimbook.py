@@ -7,23 +7,29 @@ says enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from certfront.engine.keys import Key
 from certfront.engine.store import Object
 from certfront.loadbalancers import acceptance, materials
 from certfront.loadbalancers.bindings import Candidate, default_hostnames
-from certfront.loadbalancers.claims import Claim
+from certfront.loadbalancers.claims import Claim, Installed
 from certfront.loadbalancers.haproxy.handover import Manifest
 from certfront.loadbalancers.listeners import claim_of
 from certfront.loadbalancers.protocol import CertificateSource
 from certfront.model.certificate import Certificate
-from certfront.model.frontend import Frontend
+from certfront.model.conditions import find
+from certfront.model.frontend import Frontend, FrontendCertificate
 from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import ObjectName
+from certfront.model.secret_data import value_of
+from certfront.pki import facts
+from certfront.pki.certificates import load_pem
+from certfront.pki.faults import UnusableMaterial
+from certfront.pki.names import InvalidName, covered_by
 from certfront.reconcilers.context import Context
-from certfront.reconcilers.frontends.handover import manifest_name
+from certfront.reconcilers.frontends.handover import installed_of, manifest_name
 from certfront.reconcilers.stores import CERTIFICATE, NAMESPACE, SECRET
 
 
@@ -43,7 +49,7 @@ class _Entry:
     balancer_uid: str
     generation: int
     sources: tuple[Object | None, ...]
-    certificates: tuple[str, ...]
+    frontend: Frontend | None
 
 
 class ClaimBook:
@@ -63,7 +69,7 @@ class ClaimBook:
             if key == own:
                 continue
             entry = self._entries.get((target, key))
-            if entry is None or not self._is_current(key, target, balancer, entry):
+            if entry is None or not self._is_current(key, balancer, entry):
                 entry = await self._made(key, target, balancer)
                 self._entries[target, key] = entry
             if entry.claim is not None:
@@ -75,25 +81,30 @@ class ClaimBook:
         for held in [held for held in self._entries if held[1] == key]:
             del self._entries[held]
 
-    def _is_current(
-        self, key: Key, target: ObjectName, balancer: LoadBalancer, entry: _Entry
-    ) -> bool:
+    def _is_current(self, key: Key, balancer: LoadBalancer, entry: _Entry) -> bool:
         metadata = balancer.metadata
         if entry.generation != metadata.generation or entry.balancer_uid != metadata.uid:
             return False
-        now = self._sources(key, target, entry.manifest_name, entry.certificates)
+        now = self._sources(key, balancer, entry.manifest_name, entry.frontend)
         return all(a is b for a, b in zip(now, entry.sources, strict=True))
 
     def _sources(
-        self, key: Key, target: ObjectName, manifest: str, certificates: tuple[str, ...]
+        self, key: Key, balancer: LoadBalancer, manifest: str, frontend: Frontend | None
     ) -> tuple[Object | None, ...]:
         """The objects that a claim is made from."""
-        store = self._context.store
+        store, where = self._context.store, balancer.metadata.namespace
+        listed = () if frontend is None else frontend.spec.certificates
         return (
             store.find(key),
-            store.get(SECRET, target.namespace, manifest),
+            store.get(SECRET, where, manifest),
             store.get(NAMESPACE, "", key.namespace),
-            *(store.get(CERTIFICATE, key.namespace, name) for name in certificates),
+            *(store.get(CERTIFICATE, where, one.name) for one in balancer.spec.certificates),
+            *(
+                store.get(SECRET, key.namespace, one.secret_ref.name)
+                if one.secret_ref is not None
+                else store.get(CERTIFICATE, key.namespace, one.name)
+                for one in listed
+            ),
         )
 
     async def _made(self, key: Key, target: ObjectName, balancer: LoadBalancer) -> _Entry:
@@ -101,20 +112,19 @@ class ClaimBook:
         raw = self._context.store.find(key)
         frontend = None if raw is None else self._readers.frontend(raw)
         name = manifest_name(target, ObjectName(key.namespace, key.name))
-        asked, _ = acceptance.normalised(() if frontend is None else frontend.spec.hostnames)
-        certificates: tuple[str, ...] = ()
-        if frontend is not None and not asked:
-            certificates = tuple(entry.name for entry in frontend.spec.certificates if entry.name)
-        sources = self._sources(key, target, name, certificates)
+        sources = self._sources(key, balancer, name, frontend)
         claim = None
         if frontend is not None:
-            permission = acceptance.permission_of(balancer, key.namespace, labels)
+            asked, _ = acceptance.normalised(frontend.spec.hostnames)
+            wanted = asked or self._names_of(frontend)
             manifest = self._readers.manifest(sources[1])
             claim = claim_of(
                 frontend,
-                permission,
-                asked or self._names_of(frontend),
-                frozenset(manifest.hostnames) if manifest is not None else frozenset(),
+                acceptance.permission_of(balancer, key.namespace, labels),
+                wanted,
+                Installed() if manifest is None else installed_of(manifest),
+                ready=self.ready(frontend, balancer, wanted),
+                acme=self._needs_challenges(frontend),
             )
         return _Entry(
             claim=claim,
@@ -122,8 +132,63 @@ class ClaimBook:
             balancer_uid=balancer.metadata.uid,
             generation=balancer.metadata.generation,
             sources=sources,
-            certificates=certificates,
+            frontend=frontend,
         )
+
+    def ready(
+        self, frontend: Frontend, balancer: LoadBalancer, hostnames: Iterable[str]
+    ) -> frozenset[str]:
+        """Those of the canonical `hostnames` that a certificate could be served for, by the store.
+
+        Found alike for a frontend and its rivals, or both could think that the other comes first.
+        """
+        covered: set[str] = set()
+        wanted = tuple(hostnames)
+        for entry in frontend.spec.certificates:
+            narrowed, _ = acceptance.normalised(entry.hostnames)
+            names = self._served_by(entry, frontend.metadata.namespace, wanted)
+            covered.update(name for name in names if not narrowed or name in narrowed)
+        for shared in balancer.spec.certificates:
+            where = balancer.metadata.namespace
+            covered.update(self._served_by_certificate(where, shared.name, wanted))
+        return frozenset(covered)
+
+    def _served_by(
+        self, entry: FrontendCertificate, namespace: str, hostnames: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        if entry.secret_ref is None:
+            return self._served_by_certificate(namespace, entry.name, hostnames)
+        secret = self._context.store.get(SECRET, namespace, entry.secret_ref.name)
+        crt = value_of(secret, "tls.crt")
+        if crt is None or value_of(secret, "tls.key") is None:
+            return ()
+        try:
+            names = facts.read(load_pem(crt)[0], len(crt)).domains
+        except (UnusableMaterial, InvalidName):
+            return ()
+        return tuple(name for name in hostnames if covered_by(names, name))
+
+    def _served_by_certificate(
+        self, namespace: str, name: str, hostnames: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        raw = self._context.store.get(CERTIFICATE, namespace, name)
+        certificate = None if raw is None else self._readers.certificate(raw)
+        if certificate is None:
+            return ()
+        ready = find(certificate.status.conditions, "Ready")
+        if ready is None or ready.status != "True":
+            return ()
+        names = materials.expected_names(certificate)
+        return tuple(hostname for hostname in hostnames if covered_by(names, hostname))
+
+    def _needs_challenges(self, frontend: Frontend) -> bool:
+        namespace = frontend.metadata.namespace
+        for entry in frontend.spec.certificates:
+            raw = self._context.store.get(CERTIFICATE, namespace, entry.name)
+            certificate = None if raw is None else self._readers.certificate(raw)
+            if certificate is not None and certificate.spec.type == "ACME":
+                return True
+        return False
 
     def _names_of(self, frontend: Frontend) -> tuple[str, ...]:
         """The names of a frontend's certificates, as far as the store knows them."""

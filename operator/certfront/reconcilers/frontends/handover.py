@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from certfront.engine.store import Object
 from certfront.kube.resources import SECRETS
 from certfront.loadbalancers.bindings import PriorBinding
+from certfront.loadbalancers.claims import Installed, Protocol
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.handover import Manifest, ManifestCertificate
 from certfront.loadbalancers.protocol import (
@@ -181,6 +182,22 @@ def prior_binding(
     )
 
 
+def installed_of(manifest: Manifest) -> Installed:
+    """What the agents were told, in the terms of `claims`."""
+    if not manifest.hostnames:
+        return Installed()
+    ports: dict[int, Protocol] = {manifest.port: "TLS" if manifest.ssl else "HTTP"}
+    if manifest.http_port is not None:
+        ports.setdefault(manifest.http_port, "HTTP")
+    bound = {name for one in manifest.certificates for name in one.hostnames}
+    return Installed(
+        ports=ports,
+        challenge_port=manifest.challenge_port,
+        routed=frozenset(manifest.hostnames),
+        bound=frozenset(bound if manifest.ssl else manifest.hostnames),
+    )
+
+
 def prior_farm(manifest: Manifest | None) -> ResolvedFarm | None:
     """The farm that the agents were told."""
     if manifest is None or manifest.farm is None:
@@ -189,6 +206,7 @@ def prior_farm(manifest: Manifest | None) -> ResolvedFarm | None:
     return ResolvedFarm(
         name=farm.name,
         servers=farm.servers,
+        from_service=farm.from_service,
         health_check=farm.health_check,
         tls=None
         if farm.verify is None
@@ -225,6 +243,7 @@ def _farm(farm: ResolvedFarm | None) -> handover.Farm | None:
     return handover.Farm(
         name=farm.name,
         servers=farm.servers,
+        from_service=farm.from_service,
         health_check=farm.health_check,
         verify=None
         if tls is None

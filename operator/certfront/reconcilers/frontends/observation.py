@@ -15,10 +15,10 @@ from certfront.engine.keys import Key
 from certfront.engine.store import Object
 from certfront.kube.resources import CERTIFICATES, LOADBALANCERS, NAMESPACES, SECRETS, SERVICES
 from certfront.loadbalancers import acceptance, materials, reasons
-from certfront.loadbalancers.bindings import Candidate
-from certfront.loadbalancers.claims import Claim
+from certfront.loadbalancers.bindings import Candidate, default_hostnames
+from certfront.loadbalancers.claims import Installed
 from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL, Manifest
-from certfront.loadbalancers.haproxy.watermark import NodeLease, node_lease
+from certfront.loadbalancers.haproxy.watermark import NodeLease, lease_name, node_lease
 from certfront.loadbalancers.listeners import View
 from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import (
@@ -38,13 +38,16 @@ from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends.claimbook import ClaimBook, Readers
 from certfront.reconcilers.frontends.handover import (
     bundle_name,
+    installed_of,
     manifest_name,
     prior_binding,
     prior_farm,
     read_manifest,
 )
+from certfront.reconcilers.frontends.heartbeats import heartbeats_of
 from certfront.reconcilers.frontends.parsed import Parsed
-from certfront.reconcilers.stores import FRONTEND, LEASE, SECRET
+from certfront.reconcilers.frontends.uploads import CheckedUploads
+from certfront.reconcilers.stores import CERTIFICATE, FRONTEND, LEASE, SECRET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +70,12 @@ class Observer:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._frontends = Parsed(partial(parsed, Frontend))
-        self._certificates = Parsed(partial(parsed, Certificate))
-        self._manifests = Parsed(read_manifest)
+        self._frontends = Parsed(partial(parsed, Frontend), partial(_exists, context, FRONTEND))
+        self._certificates = Parsed(
+            partial(parsed, Certificate), partial(_exists, context, CERTIFICATE)
+        )
+        self._manifests = Parsed(read_manifest, partial(_exists, context, SECRET))
+        self._uploads = CheckedUploads(context)
         readers = Readers(
             frontend=self._frontends.of, certificate=self._certificates.of, manifest=self.manifest
         )
@@ -89,7 +95,7 @@ class Observer:
         self._claims.forget(Key(FRONTEND, namespace, name))
 
     async def observe(self, frontend: Frontend) -> Observation:
-        """Gather everything for one pass over `frontend`; rivals are read later (`rivals`)."""
+        """Gather everything for one pass over `frontend`; rivals are read later (`with_rivals`)."""
         context = self._context
         namespace = frontend.metadata.namespace
         target = acceptance.target_of(frontend, context.settings)
@@ -130,7 +136,7 @@ class Observer:
             view=replace(
                 view,
                 candidates=tuple(candidates),
-                installed=frozenset(manifest.hostnames) if manifest is not None else frozenset(),
+                installed=_installed(held, manifest),
                 farm=farm,
                 farm_problem=problem,
                 prior_farm=prior_farm(manifest),
@@ -140,13 +146,19 @@ class Observer:
             seen={} if held is None else {held["metadata"]["name"]: held},
         )
 
-    async def rivals(self, view: View) -> tuple[Claim, ...]:
-        """What the other frontends of the load balancer hold or want, as the store knows it."""
+    async def with_rivals(self, view: View) -> View:
+        """The view with what the load balancer's other frontends hold or want, by the store."""
         balancer, target = view.load_balancer, view.target
         if balancer is None or target is None:
-            return ()
+            return view
         own = Key(FRONTEND, *view.frontend.metadata.object_name)
-        return await self._claims.rivals(own, target, balancer)
+        asked, _ = acceptance.normalised(view.frontend.spec.hostnames)
+        wanted = asked or default_hostnames(view.candidates)
+        return replace(
+            view,
+            rivals=await self._claims.rivals(own, target, balancer),
+            ready=self._claims.ready(view.frontend, balancer, wanted),
+        )
 
     async def confirms_leaving(self, frontend: Frontend) -> bool:
         """Whether live reads agree that the load balancer is gone or grants nothing any more."""
@@ -183,7 +195,8 @@ class Observer:
         now = self._context.clock.now()
         if source.kind == "Secret":
             secret = await self._secret(source.namespace, source.name)
-            return materials.of_secret(source, secret, now=now, narrowed=narrowed, prior=prior)
+            verdict = await self._uploads.verdict(secret, now)
+            return materials.of_secret(source, secret, verdict, narrowed=narrowed, prior=prior)
         certificate, secret = await self._certificate(source)
         return materials.of_certificate(
             source, certificate, secret, now=now, narrowed=narrowed, prior=prior
@@ -229,7 +242,13 @@ class Observer:
         if isinstance(tls, Problem):
             return None, tls
         return (
-            ResolvedFarm(name=farm.name, servers=servers, health_check=farm.health_check, tls=tls),
+            ResolvedFarm(
+                name=farm.name,
+                servers=servers,
+                from_service=farm.service_ref is not None,
+                health_check=farm.health_check,
+                tls=tls,
+            ),
             None,
         )
 
@@ -274,9 +293,17 @@ class Observer:
 
 
 def nodes_of(context: Context, target: ObjectName) -> tuple[NodeLease, ...]:
-    """The nodes of a HAProxy load balancer, as their agents' Leases show them."""
-    leases = (node_lease(target.name, lease) for lease in leases_of(context, target))
-    return tuple(node for node in leases if node is not None)
+    """The nodes of a HAProxy load balancer by their agents' Leases, their heartbeats in our time."""
+    heartbeats = heartbeats_of(context.store)
+    found = []
+    leases = leases_of(context, target)
+    for lease in leases:
+        node = node_lease(target.name, lease)
+        if node is not None:
+            found.append(heartbeats.dated(lease, node, context.clock))
+    names = {lease["metadata"]["name"] for lease in leases}
+    heartbeats.keep(target.namespace, names, lease_name(target.name, ""))
+    return tuple(found)
 
 
 def leases_of(context: Context, target: ObjectName) -> tuple[Object, ...]:
@@ -286,6 +313,17 @@ def leases_of(context: Context, target: ObjectName) -> tuple[Object, ...]:
         for lease in context.store.items(LEASE, target.namespace)
         if (lease["metadata"].get("labels") or {}).get(LOAD_BALANCER_LABEL) == target.name
     )
+
+
+def _exists(context: Context, kind: str, namespace: str, name: str) -> bool:
+    return context.store.get(kind, namespace, name) is not None
+
+
+def _installed(secret: Object | None, manifest: Manifest | None) -> Installed | None:
+    """What a manifest Secret says; None for one that this version cannot read."""
+    if secret is None:
+        return Installed()
+    return None if manifest is None else installed_of(manifest)
 
 
 def _is_going(raw: Object) -> bool:

@@ -7,19 +7,33 @@ would parse them all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from certfront.engine.store import Object
 
 V = TypeVar("V")
 
+_FEW: Final = 256
+"""Below so many, those of objects that are gone are not looked for."""
+
 
 class Parsed(Generic[V]):
-    """The values of objects; `read` gives None for an object that does not parse."""
+    """The values of objects; `read` gives None for an object that does not parse.
 
-    def __init__(self, read: Callable[[Object], V | None]) -> None:
+    What `exists` (namespace, name) denies is dropped whenever twice as many have come together.
+    """
+
+    def __init__(
+        self, read: Callable[[Object], V | None], exists: Callable[[str, str], bool]
+    ) -> None:
         self._read = read
+        self._exists = exists
         self._held: dict[tuple[str, str], tuple[tuple[str, str], V | None]] = {}
+        self._sweep_at = _FEW
+
+    def __len__(self) -> int:
+        """How many values are kept."""
+        return len(self._held)
 
     def of(self, obj: Object) -> V | None:
         """The value of `obj`, parsed anew only if its uid or revision has changed."""
@@ -30,6 +44,9 @@ class Parsed(Generic[V]):
         if held is not None and held[0] == version:
             return held[1]
         value = self._read(obj)
+        if len(self._held) >= self._sweep_at:
+            self._held = {key: held for key, held in self._held.items() if self._exists(*key)}
+            self._sweep_at = max(_FEW, 2 * len(self._held))
         self._held[name] = (version, value)
         return value
 

@@ -6,8 +6,7 @@ something but time has changed, and says when it wants to be called again.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -27,7 +26,7 @@ from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import HAProxyProvider
 from certfront.reconcilers.frontends.observation import Observation, Observer, nodes_of
 from certfront.reconcilers.frontends.progress import Progress, measure
-from certfront.reconcilers.frontends.report import report
+from certfront.reconcilers.frontends.report import releasing, report
 from certfront.reconcilers.frontends.waiting import Waiting
 from certfront.reconcilers.stores import LOADBALANCER
 from certfront.reconcilers.transitions import announce_ready
@@ -36,6 +35,7 @@ _POLL_NODES = 5.0
 _POLL_UNRESOLVED = 10.0
 _PATIENCE_FOR_DOMAIN = 5.0
 _AFTER_EXPIRY = 0.1
+_MOMENT = timedelta(seconds=3)
 _GRACE = 1.5
 """Nodes that follow within so many seconds are not reported as waited for."""
 
@@ -77,6 +77,9 @@ class FrontendReconciler:
         try:
             frontend = self._observer.frontend(raw) or parse(Frontend, raw)
         except InvalidObject as error:
+            bare = unreadable.bare_frontend(raw)
+            if bare is not None and bare.metadata.deletion_timestamp is not None:
+                return await self._delete(key, raw, bare)
             return await self._unreadable(raw, error)
         if frontend.metadata.deletion_timestamp is not None:
             return await self._delete(key, raw, frontend)
@@ -100,8 +103,9 @@ class FrontendReconciler:
         else:
             domain = target_domain(target)
             async with self._context.domains.exclusive(domain, patience=_PATIENCE_FOR_DOMAIN):
-                view = await self._with_rivals(view)
+                view = await self._observer.with_rivals(view)
                 decision = decide(view)
+                await self._withdraw(key, target, decision)
                 if decision.listener is not None:
                     provider = HAProxyProvider(self._context, target, observation.seen)
                     raw = await self._program(key, raw, provider, target, decision.listener)
@@ -139,8 +143,13 @@ class FrontendReconciler:
         self._pending.set(key, told)
         return told
 
-    async def _with_rivals(self, view: View) -> View:
-        return replace(view, rivals=await self._observer.rivals(view))
+    async def _withdraw(self, key: Key, target: ObjectName, decision: Decision) -> None:
+        """Take off what may not stay although nothing new is programmed."""
+        if decision.listener is not None or decision.keeps is None:
+            return
+        frontend = ObjectName(key.namespace, key.name)
+        if await release.withdraw(self._context, target, frontend, decision.keeps):
+            self._context.enqueue([Key(LOADBALANCER, *target)])
 
     async def _program(
         self,
@@ -212,16 +221,25 @@ class FrontendReconciler:
         self._note_hold(key, view, decision)
 
     def _note_hold(self, key: Key, view: View, decision: Decision) -> None:
-        """Wake those who wait for a hostname when what this frontend wants or holds has changed."""
+        """Wake those who wait for a hostname when what this frontend wants or holds has changed.
+
+        Those too that were told one of its names before they could serve it: they give it up.
+        """
         if view.target is None:
             return
-        names = view.installed if decision.listener is None else decision.listener.hostnames
-        hold = (view.target, view.frontend.metadata.generation, frozenset(names))
+        names = _held_names(view, decision)
+        hold = (view.target, view.frontend.metadata.generation, names)
         before = self._held.get(key)
         self._held[key] = hold
         if before is not None and before != hold:
             for target in {before[0], hold[0]}:
                 self._wake_losers(key, target)
+        if decision.listener is not None and (before is None or before != hold):
+            self._context.enqueue(
+                Key(key.kind, *rival.frontend)
+                for rival in view.rivals
+                if not names.isdisjoint(rival.installed.routed)
+            )
 
     def _wake_losers(self, key: Key, target: ObjectName) -> None:
         self._context.enqueue(loser for loser in self._losers.on(target) if loser != key)
@@ -284,10 +302,24 @@ class FrontendReconciler:
             return Result()
         since = frontend.metadata.deletion_timestamp or self._context.clock.now()
         if not await self._taken_off(key, frontend, since):
+            await self._tell_release(raw, frontend, since)
             return Result(after=_POLL_NODES)
         await release.drop_finalizer(self._context, FRONTENDS, raw)
         self._forget(key)
         return Result()
+
+    async def _tell_release(self, raw: Object, frontend: Frontend, since: datetime) -> None:
+        """Say whom a deletion waits for, when it takes longer than a moment."""
+        now = self._context.clock.now()
+        if now - since < _MOMENT:
+            return
+        waiting = [
+            node
+            for target in _installed_at(frontend, self._context)
+            for node in release.waited_for(self._context, target, frontend)
+        ]
+        status = releasing(frontend, waiting, now)
+        await statuses.write(self._context, FRONTENDS, raw, status)
 
     async def _leave(self, key: Key, raw: Object, frontend: Frontend) -> Result:
         """The load balancer is gone or no longer granted: take everything off it, and say so."""
@@ -323,6 +355,14 @@ class FrontendReconciler:
         self._handed_at.pop(key, None)
         self._leaving.pop(key, None)
         self._observer.forget(key.namespace, key.name)
+
+
+def _held_names(view: View, decision: Decision) -> frozenset[str]:
+    """The hostnames that nodes are told after this pass."""
+    if decision.listener is not None:
+        return frozenset(decision.listener.hostnames)
+    routed = view.installed.routed if view.installed is not None else frozenset[str]()
+    return routed if decision.keeps is None else routed & decision.keeps
 
 
 def _installed_at(frontend: Frontend, context: Context) -> tuple[ObjectName, ...]:

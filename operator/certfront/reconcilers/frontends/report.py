@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from certfront.loadbalancers import reasons
+from certfront.loadbalancers.haproxy import reasons as node_reasons
 from certfront.loadbalancers.haproxy.watermark import Verdict
 from certfront.loadbalancers.listeners import Decision, View
 from certfront.loadbalancers.problems import ConditionType, Problem
-from certfront.loadbalancers.protocol import Listener
 from certfront.model.columns import column
 from certfront.model.conditions import Condition, ConditionStatus, find, merged, with_page
 from certfront.model.frontend import Frontend, FrontendStatus, InstalledCertificate
@@ -35,6 +35,11 @@ SETTLING_PATIENCE = timedelta(seconds=60)
 # The bounds of the lists in the CRD.
 _MOST_HOSTNAMES = 512
 _MOST_INSTALLED = 128
+_MOST_NODES_TOLD = 5
+_RELEASING: tuple[tuple[str, ConditionStatus], ...] = (
+    ("Ready", "False"),
+    ("Reconciling", "True"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +51,18 @@ class _State:
     message: str = ""
     stalled: bool = False
     wrong: bool = False
+    page: str = ""
+    """The page that says more, if it is not that of the reason."""
 
 
 def report(view: View, decision: Decision, progress: Progress | None) -> FrontendStatus:
     """The status to write. `progress` is None where nothing is handed over."""
     frontend, now = view.frontend, view.now
     before = frontend.status
-    listener = decision.listener
-    installed = _installed(frontend, listener, progress, now)
+    installed = _installed(frontend, decision, progress, now)
     held = before if _holds_anything(frontend) else FrontendStatus()
     states = _states(view, decision, progress)
-    ready = _ready(view, decision, states)
+    ready = _ready(view, decision, states, progress)
     task, history = _task(frontend, decision, progress, ready, installed, now)
     return FrontendStatus(
         observed_generation=frontend.metadata.generation,
@@ -69,8 +75,8 @@ def report(view: View, decision: Decision, progress: Progress | None) -> Fronten
         task=task,
         task_history=history,
         installed=installed,
-        hostnames=held.hostnames if listener is None else listener.hostnames[:_MOST_HOSTNAMES],
-        load_balancer=str(view.target) if view.target and listener else held.load_balancer,
+        hostnames=_hostnames(held, decision),
+        load_balancer=str(view.target) if view.target else held.load_balancer,
         certificate=column(_certificate_names(frontend)),
         not_after=min((c.not_after for c in installed if c.not_after), default=""),
         frontend_id=before.frontend_id,
@@ -111,16 +117,22 @@ def _first(problems: Sequence[Problem], kind: ConditionType) -> _State | None:
 
 def _programmed(view: View, decision: Decision, progress: Progress | None) -> _State:
     if decision.listener is None or progress is None:
-        stays = "; what was installed stays" if _holds_anything(view.frontend) else ""
         return _State(
             status="False",
             reason=reasons.NOT_PROGRAMMED,
-            message=f"Nothing new was handed to the load balancer{stays}.",
+            message=f"Nothing new was handed to the load balancer{_what_stays(view, decision)}.",
         )
     verdict = progress.configuration
     if verdict.served or _settling(view, verdict):
         return _State(status="True", reason=reasons.PROGRAMMED, message=_count(verdict))
     return _behind(verdict)
+
+
+def _what_stays(view: View, decision: Decision) -> str:
+    if not _holds_anything(view.frontend):
+        return ""
+    nothing = decision.keeps is not None and not decision.keeps
+    return "; nothing of it is served" if nothing else "; what was installed stays"
 
 
 def _served(view: View, decision: Decision, progress: Progress | None) -> _State:
@@ -174,14 +186,23 @@ def _behind(verdict: Verdict) -> _State:
     """Why not every node has come so far."""
     if verdict.state == "Failed":
         told = "; ".join(
-            f"{node}: {failure.reason}: {failure.message}" for node, failure in verdict.failed[:3]
+            f"{node}: {failure.reason}: {failure.message.rstrip('.')}".removesuffix(": ")
+            for node, failure in verdict.failed[:3]
         )
-        return _State(status="False", reason=reasons.NODE_FAILED, message=told, wrong=True)
+        given = verdict.failed[0][1].reason if verdict.failed else ""
+        return _State(
+            status="False",
+            reason=reasons.NODE_FAILED,
+            message=f"{told}.",
+            wrong=True,
+            page=node_reasons.page_of(given, reasons.NODE_FAILED),
+        )
     if verdict.state == "TooFewNodes":
         return _State(
             status="False",
             reason=reasons.TOO_FEW_NODES,
-            message=f"{_count(verdict)} are alive, fewer than the load balancer needs.",
+            message=f"{_count(verdict)} can serve{_down(verdict)}: fewer than the load balancer "
+            "needs.",
             wrong=True,
         )
     if verdict.state == "Unknown":
@@ -203,7 +224,18 @@ def _count(verdict: Verdict) -> str:
     return f"{verdict.current} of {verdict.total} node{'s' if verdict.total != 1 else ''}"
 
 
-def _ready(view: View, decision: Decision, states: dict[ConditionType, _State]) -> _State:
+def _down(verdict: Verdict) -> str:
+    """Which nodes do not count, and why; nothing where all do."""
+    told = "; ".join(f"{node}: {why}" for node, why in verdict.down[:_MOST_NODES_TOLD])
+    return f"; {told}" if told else ""
+
+
+def _ready(
+    view: View,
+    decision: Decision,
+    states: dict[ConditionType, _State],
+    progress: Progress | None,
+) -> _State:
     """True when everything asked for is configured and served; else the worst that is true."""
     disabled = decision.listener is not None and decision.listener.disabled
     kinds: tuple[ConditionType, ...] = ("Accepted", "ResolvedRefs", "Programmed", "Served")
@@ -216,7 +248,8 @@ def _ready(view: View, decision: Decision, states: dict[ConditionType, _State]) 
         return _State(status="True", reason=reasons.DISABLED, message="spec.disabled is true.")
     if not false:
         where = f"on {view.target} by {states['Programmed'].message}"
-        return _State(status="True", reason=reasons.SERVED, message=f"Served {where}.")
+        down = "" if progress is None else _down(progress.configuration)
+        return _State(status="True", reason=reasons.SERVED, message=f"Served {where}{down}.")
     return min(
         false, key=lambda s: (not s.stalled, s.reason != reasons.CERTIFICATE_EXPIRED, not s.wrong)
     )
@@ -240,15 +273,19 @@ def _conditions(
 def _condition(kind: str, state: _State, settings: Settings) -> Condition:
     message = state.message
     if state.wrong:
-        message = with_page(message, f"{settings.documentation_url}/{state.reason.name}")
+        message = with_page(
+            message, f"{settings.documentation_url}/{state.page or state.reason.name}"
+        )
     return Condition(type=kind, status=state.status, reason=state.reason.name, message=message)
 
 
 def _installed(
-    frontend: Frontend, listener: Listener | None, progress: Progress | None, now: datetime
+    frontend: Frontend, decision: Decision, progress: Progress | None, now: datetime
 ) -> tuple[InstalledCertificate, ...]:
     before = frontend.status
-    if listener is None or progress is None:
+    if decision.listener is None and decision.keeps is not None and not decision.keeps:
+        return ()
+    if decision.listener is None or progress is None:
         return before.installed if _holds_anything(frontend) else ()
     held = {(c.name, c.fingerprint): c for c in before.installed}
     return tuple(
@@ -260,6 +297,30 @@ def _installed(
             verified=verdict.served,
         )
         for binding, verdict in progress.certificates[:_MOST_INSTALLED]
+    )
+
+
+def _hostnames(held: FrontendStatus, decision: Decision) -> tuple[str, ...]:
+    if decision.listener is not None:
+        return decision.listener.hostnames[:_MOST_HOSTNAMES]
+    keeps = decision.keeps
+    return tuple(name for name in held.hostnames if keeps is None or name in keeps)
+
+
+def releasing(frontend: Frontend, waiting: Sequence[str], now: datetime) -> FrontendStatus:
+    """The status of a frontend that is being deleted while `waiting` nodes still have it."""
+    before = frontend.status
+    nodes = ", ".join(dict.fromkeys(waiting[:_MOST_NODES_TOLD]))
+    message = f"It is being taken off; waiting for {nodes or 'the nodes'}."
+    wanted = [
+        Condition(type=kind, status=status, reason=reasons.RELEASING.name, message=message)
+        for kind, status in _RELEASING
+    ]
+    generation = frontend.metadata.generation
+    return msgspec.structs.replace(
+        before,
+        observed_generation=generation,
+        conditions=merged(before.conditions, wanted, generation=generation, now=now),
     )
 
 

@@ -77,6 +77,7 @@ def everything() -> list[Entry]:
             hostnames=("b.example", "192.0.2.1", "2001:db8::2"),
             certificates=(certificate("bundle-b", "b.example"),),
             default_bundle="bundle-b",
+            own_namespace=True,
             farm=None,
             redirect_location="https://www.example:8443/%7Eme/?q='$x#top".replace("'", ""),
             https_only=None,

@@ -79,14 +79,26 @@ def test_disabled_frontends_have_no_part() -> None:
     assert merged(entry(disabled=True)) == Merged(listeners=(), entries=(), failed=())
 
 
-def test_the_default_certificate_of_the_first_that_has_one_and_its_backend_take_the_rest() -> None:
+def test_the_default_certificate_is_that_of_the_first_that_has_one() -> None:
     result = merged(
         entry("a/one", created=OLD),
         entry("b/two", hostnames=("b.example",), default_bundle="bundle-b"),
         entry("c/three", hostnames=("c.example",), default_bundle="bundle-a"),
     )
     tls = next(one for one in result.listeners if one.tls)
-    assert (tls.default_bundle, tls.catch_all) == ("bundle-b", "b/two")
+    assert tls.default_bundle == "bundle-b"
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own namespace", "guest"])
+def test_only_the_load_balancers_own_namespace_gets_hosts_that_nobody_was_granted(
+    own: bool,
+) -> None:
+    """And that on the TLS port alone: plain HTTP has no handshake that a certificate answers."""
+    result = merged(entry("b/two", default_bundle="bundle-b", own_namespace=own))
+    assert {one.port: one.catch_all for one in result.listeners} == {
+        443: "b/two" if own else None,
+        80: None,
+    }
 
 
 def test_a_default_bundle_that_is_not_at_hand_is_no_default() -> None:
@@ -148,10 +160,10 @@ def test_bundles_that_are_not_at_hand_have_no_line_but_the_name_is_routed() -> N
     assert tls.routes == {"a.example": "shop/shop"}
 
 
-def test_a_plain_frontend_without_names_takes_all_that_no_one_else_has() -> None:
+def test_a_frontend_without_names_takes_no_host() -> None:
     result = merged(
         entry("a/one"), entry("b/any", ssl=False, port=80, http_port=None, hostnames=())
     )
     plain = next(one for one in result.listeners if not one.tls)
-    assert plain.catch_all == "b/any"
+    assert plain.catch_all is None
     assert plain.routes == {"a.example": "a/one"}

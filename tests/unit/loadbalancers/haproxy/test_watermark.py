@@ -135,7 +135,7 @@ def test_a_verdict_names_who_decided_it() -> None:
     assert (verdict.current, verdict.total) == (2, 3)
     assert verdict.failed == (("b", FAILED_A),)
     assert verdict.waiting == ("b",)
-    assert verdict.down == ("c",)
+    assert verdict.down == (("c", "no heartbeat"),)
 
 
 def test_a_watermark_lists_eight_failures_and_counts_all() -> None:
