@@ -412,6 +412,8 @@ def _handled_renew(findings: Findings) -> str:
 
 
 def _order(findings: Findings) -> dict[str, Any] | None:
+    if findings.certificate.spec.type != "ACME":
+        return None
     match findings.outcome:
         case Working(order=order):
             return order

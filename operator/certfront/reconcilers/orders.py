@@ -42,7 +42,7 @@ from certfront.pki import chain, issue, keys
 from certfront.pki.pair import KeyPair
 from certfront.reconcilers import secrets
 from certfront.reconcilers.accounts import KEY, Account, Accounts, account_secret_name
-from certfront.reconcilers.context import Context
+from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.frontends.observation import nodes_of
 from certfront.reconcilers.stores import CERTIFICATE, ISSUER, LOADBALANCER, SECRET
 from certfront.reconcilers.view import View as CertificateView
@@ -56,7 +56,6 @@ CREATED_AT = "certfront.io/created-at"
 PENDING_KEY = "tls.key"
 ORDERS_AT_A_TIME = 8
 CHALLENGE_TYPES = ("http-01",)
-LEFT_BEHIND = ("pending", "challenge")
 _DAY = timedelta(days=1)
 _PROGRESS = {
     "Ordering": 5,
@@ -82,7 +81,7 @@ class OrderReconciler:
         if issuer is None or wanted is None:
             return Blocked(reason="IssuerNotReady", message="The Issuer is not known.")
         account = await self._accounts.open(issuer)
-        ports = _Ports(self._context, view.certificate, account)
+        ports = _Ports(self._context, view.certificate, account, external=_is_external(issuer))
         request = self._request(view, wanted, issuer)
         # A slow CA must not hold the workers: who finds no place is asked again.
         async with self._context.domains.bounded(
@@ -103,16 +102,34 @@ class OrderReconciler:
 
         Which one that is, a live read tells: an older view must not cost an open order its key.
         """
-        lookup = self._context.indices.secrets_by_certificate.lookup
-        keys = [key for role in LEFT_BEHIND for key in lookup((role, str(certificate)))]
-        if not keys:
+        left = tuple(self._left_behind(certificate))
+        if not left:
             return
         live = await self._context.live(CERTIFICATES, *certificate)
         order = ((live or {}).get("status") or {}).get("order") or {}
-        for key in keys:
-            secret = self._context.store.find(key)
-            if secret is not None and _attempt_of(secret) != order.get("id", ""):
+        for secret in left:
+            if _attempt_of(secret) != order.get("id"):
                 await secrets.delete(self._context, secret)
+
+    def _left_behind(self, certificate: ObjectName) -> Iterator[Object]:
+        """Pending keys of its own namespace, and challenges where a LoadBalancer reads them.
+
+        Others may carry the same marks: a tenant can write what it likes into Secrets of its own.
+        """
+        lookup = self._context.indices.secrets_by_certificate.lookup
+        for key in lookup(("pending", str(certificate))):
+            secret = self._context.store.find(key)
+            if secret is not None and key.namespace == certificate.namespace:
+                yield secret
+        for key in lookup(("challenge", str(certificate))):
+            secret = self._context.store.find(key)
+            if secret is not None and self._is_handed_over(secret):
+                yield secret
+
+    def _is_handed_over(self, secret: Object) -> bool:
+        metadata = secret["metadata"]
+        balancer = metadata["labels"].get(handover.LOAD_BALANCER_LABEL, "")
+        return self._context.store.get(LOADBALANCER, metadata["namespace"], balancer) is not None
 
     async def _seen(self, view: CertificateView, trigger: Trigger, issuer: Issuer) -> View:
         status = view.certificate.status
@@ -173,10 +190,13 @@ class OrderReconciler:
 class _Ports:
     """What an order needs of the cluster, by live calls where absence would matter."""
 
-    def __init__(self, context: Context, certificate: Certificate, account: Account) -> None:
+    def __init__(
+        self, context: Context, certificate: Certificate, account: Account, *, external: bool
+    ) -> None:
         self._context = context
         self._certificate = certificate
         self._account = account
+        self._external = external
 
     async def pending_key(self, attempt_id: str) -> Pending | None:
         secret = await self._context.live(SECRETS, self._namespace, _pending_name(attempt_id))
@@ -215,7 +235,11 @@ class _Ports:
 
     async def presented(self, attempt: Attempt) -> Presentation:
         """READY once every current node of every load balancer on the way has passed the Secret."""
-        states = [self._node_state(route, attempt) for route in await self._routes(attempt)]
+        routes = await self._routes(attempt)
+        if not routes and not self._external:
+            # The route went in the middle of the order: started now, the challenge would fail.
+            return Presentation.PARTIAL
+        states = [self._node_state(route, attempt) for route in routes]
         if Presentation.ABSENT in states:
             return Presentation.ABSENT
         return Presentation.PARTIAL if Presentation.PARTIAL in states else Presentation.READY
@@ -345,14 +369,15 @@ def _translated(outcome: drivers.Outcome, view: CertificateView) -> Outcome:
         case drivers.Continue(attempt=attempt, step=step, message=message, wait_seconds=seconds):
             kept = plain(attempt) if attempt is not None else order
             after = timedelta(seconds=seconds)
-            if step == "NoRouteForChallenge":
-                return Blocked(reason=step, message=message, after=after, order=kept)
             progress = _PROGRESS.get(step, 0)
             return Working(
                 step=step, message=_sentence(message), progress=progress, order=kept, after=after
             )
         case drivers.Blocked(reason=reason, message=message, wait_seconds=seconds):
             after = timedelta(seconds=seconds)
+            if reason == "NoRouteForChallenge":
+                # Not every change that opens a route wakes the certificate.
+                after = min(after, POLL_UNLABELLED)
             return Blocked(reason=reason, message=_sentence(message), after=after, order=order)
         case drivers.Failed():
             return _failed(outcome, _tokens(order))

@@ -243,10 +243,18 @@ def test_a_failure_that_a_restart_has_caused_is_tried_again_at_once() -> None:
 
 @pytest.mark.parametrize("outcome", [BLOCKED, Waiting(until=NOW + DAY), IMPOSSIBLE])
 def test_an_open_order_is_never_dropped_for_what_is_in_the_way(outcome: Outcome) -> None:
-    owner = certificate(CertificateStatus(order={"orderURL": "https://ca/1"}))
+    open_order = CertificateStatus(order={"orderURL": "https://ca/1"})
+    owner = certificate(open_order, type="ACME")
     assert report.status(findings(outcome, owner, trigger=DUE)).order == {
         "orderURL": "https://ca/1"
     }
+
+
+@pytest.mark.parametrize("outcome", [BLOCKED, IMPOSSIBLE])
+def test_an_order_is_given_up_when_the_type_no_longer_orders(outcome: Outcome) -> None:
+    """Else its pending key and challenges would stay until the new type's source is there."""
+    owner = certificate(CertificateStatus(order={"orderURL": "https://ca/1"}), type="CA")
+    assert report.status(findings(outcome, owner, trigger=DUE)).order is None
 
 
 def test_another_need_has_no_back_off() -> None:
