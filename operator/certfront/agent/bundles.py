@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 
 from certfront.agent.runtime import LARGEST_COMMAND
 from certfront.loadbalancers.haproxy.handover import InvalidHandover, read_bytes
+from certfront.model.clock import CLOCK_TOLERANCE
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.times import to_text
 from certfront.pki.faults import UnusableMaterial
@@ -75,7 +76,7 @@ def refused_for_dates(bundle: Bundle, now: datetime) -> InvalidHandover | None:
     """Why the pair may not replace what is served now, if it is outside its validity."""
     if bundle.not_after <= now:
         return InvalidHandover("Expired", f"the certificate expired at {to_text(bundle.not_after)}")
-    if bundle.not_before > now:
+    if bundle.not_before > now + CLOCK_TOLERANCE:
         return InvalidHandover(
             "NotYetValid", f"the certificate is valid from {to_text(bundle.not_before)}"
         )

@@ -19,6 +19,7 @@ from certfront.agent.state import State
 from certfront.loadbalancers.haproxy.handover import Challenge, Challenges, Manifest
 from certfront.loadbalancers.haproxy.merging import Entry
 from certfront.loadbalancers.haproxy.watermark import Failed
+from certfront.model.clock import CLOCK_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +62,8 @@ def choose(
             problem = Failed(secret=name, reason="BundleMissing", message="the Secret is not there")
         if problem is not None:
             failed.append(problem)
-        if offered is not None and offered.not_before > now:
-            times.append(offered.not_before)
+        if offered is not None and offered.not_before > now + CLOCK_TOLERANCE:
+            times.append(offered.not_before - CLOCK_TOLERANCE)
     reserve = dict(on_disk) | bundles
     retained = tuple(
         _retaining(one, state.manifests.get(one.secret), bundles, reserve) for one in entries

@@ -39,7 +39,8 @@ class Working:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """A counted failure. `at_least` is how long the other side wants to be left alone;
-    `immediate` is for what was lost to a restart: tried again at once, the first time."""
+    `immediate` is for what was lost to a restart: tried again at once, the first time. `permanent`
+    is what the other side has refused for good: a person must act, whatever is tried again."""
 
     reason: str
     message: str
@@ -47,6 +48,7 @@ class Failed:
     challenge: str = ""
     at_least: timedelta = timedelta()
     immediate: bool = False
+    permanent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

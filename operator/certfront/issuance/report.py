@@ -4,7 +4,7 @@ The conditions mirror the task (DESIGN section 2). Nothing here reads a clock or
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from certfront.model import tasks
 from certfront.model.certificate import Certificate, CertificateStatus, LastFailure
 from certfront.model.clock import CLOCK_TOLERANCE
 from certfront.model.columns import column
-from certfront.model.conditions import Condition, bounded, merged, with_page
+from certfront.model.conditions import Condition, bounded, find, merged, with_page
 from certfront.model.tasks import Action, Task
 from certfront.model.times import from_text, to_text
 from certfront.pki.facts import Facts
@@ -208,7 +208,9 @@ def _trouble(findings: Findings) -> str:
     match findings.outcome:
         case Failed(message=message) | Impossible(message=message):
             return f" {message}"
-        case Blocked(message=message) if findings.trigger is not None or not findings.valid:
+        case Blocked(reason=reason, message=message) if not findings.valid or (
+            findings.trigger is not None and reason != "NotYetValid"
+        ):
             return f" {message}"
         case Waiting():
             failure = findings.certificate.status.last_failure
@@ -241,7 +243,14 @@ def _warned(findings: Findings) -> bool:
 
 
 def _needs_a_person(findings: Findings) -> bool:
-    return isinstance(findings.outcome, Impossible) or (findings.uploaded and findings.expired)
+    match findings.outcome:
+        case Impossible() | Failed(permanent=True):
+            return True
+        case Waiting():
+            # Until the slow re-check: what was refused for good still is.
+            return find(findings.certificate.status.conditions, "Stalled") is not None
+        case _:
+            return findings.uploaded and findings.expired
 
 
 def _progressing(findings: Findings) -> Condition | None:
@@ -358,10 +367,20 @@ def _last_failure(findings: Findings) -> LastFailure | None:
                 challenge=challenge,
                 message=bounded(message),
             )
+        case Impossible(reason=reason, message=message):
+            return _refusal(findings, reason, bounded(message))
         case Done():
             return None
         case _:
             return findings.certificate.status.last_failure
+
+
+def _refusal(findings: Findings, reason: str, message: str) -> LastFailure:
+    """Said once: the time is that of the first pass that found it."""
+    before = findings.certificate.status.last_failure
+    if before is not None and (before.reason, before.message) == (reason, message):
+        return before
+    return LastFailure(time=to_text(findings.now), reason=reason, message=message)
 
 
 def _failed_attempts(findings: Findings) -> int:
@@ -384,6 +403,8 @@ def _next_attempt(findings: Findings, failures: int) -> str:
             return to_text(findings.now + delay)
         case Waiting(until=until):
             return to_text(until)
+        case Blocked(reason="NotYetValid", after=timedelta() as after):
+            return to_text(findings.now + after)
         case _:
             return ""
 

@@ -16,7 +16,6 @@ from certfront.pki.issue import Authority
 from certfront.pki.upload import Accepted
 
 DEFAULT_USAGES = ("digital signature", "key encipherment")
-_INSTEAD = "Use SelfSigned, CA, ACME or Uploaded without it."
 CA_USAGES = ("cert sign", "crl sign")
 
 
@@ -41,15 +40,19 @@ def check_supported(certificate: Certificate) -> None:
     """Refuse, with UnsupportedField, what this version does not do."""
     spec = certificate.spec
     unsupported = {
-        "spec.type Managed": spec.type == "Managed",
         "spec.secret.formats": bool(spec.secret.formats),
         "spec.secret.deletionPolicy RevokeAndDelete": spec.secret.deletion_policy
         == "RevokeAndDelete",
         "spec.acme.preferredChain": spec.acme is not None and bool(spec.acme.preferred_chain),
     }
+    if spec.type == "Managed":
+        raise Refused(
+            "UnsupportedField",
+            "This version does not support spec.type Managed. Use SelfSigned, CA, ACME or Uploaded.",
+        )
     for field, used in unsupported.items():
         if used:
-            raise Refused("UnsupportedField", f"This version does not support {field}. {_INSTEAD}")
+            raise Refused("UnsupportedField", f"This version does not support {field}. Remove it.")
     if spec.type == "ACME" and any(name.startswith("*.") for name in spec.dns_names):
         raise Refused(
             "UnsupportedField",

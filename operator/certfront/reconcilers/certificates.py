@@ -357,10 +357,24 @@ def decide(view: View, observed: Observed | None) -> Outcome | Trigger:
         return Done(warnings=warnings)
     if problem is not None:
         return problem
+    start = _starts_later(view, observed)
+    if start is not None:
+        return Blocked(
+            reason="NotYetValid", message=sources.not_yet_valid(start), after=start - observed.now
+        )
     until = report.backoff_until(view.certificate, view.need)
     if until is not None and observed.now < until and not trigger.urgent:
         return Waiting(until=until)
     return trigger
+
+
+def _starts_later(view: View, observed: Observed) -> datetime | None:
+    """When an uploaded pair becomes valid, where a valid one is in force until then."""
+    accepted, facts_now = view.supply.accepted, view.record.facts
+    if accepted is None or facts_now is None or observed.now >= facts_now.not_after:
+        return None
+    start = accepted.pair.leaf.not_valid_before_utc
+    return start if start > observed.now else None
 
 
 def _wanted(certificate: Certificate) -> tuple[Wanted | None, Refused | None]:

@@ -12,7 +12,10 @@ from certfront.reconcilers.context import Context
 def installation_of(
     context: Context, certificate: Certificate, in_force: Facts | None
 ) -> Installation:
-    """Which frontends use `certificate`, and which of them were seen to serve what is in force."""
+    """Which frontends use `certificate`, and which of them were seen to serve what is in force.
+
+    Where nothing is in force any more, what they still serve of it counts.
+    """
     frontends = list(_frontends(context, certificate))
     fingerprint = in_force.fingerprint if in_force else ""
     serving = [f for f in frontends if _serves(f, certificate.metadata.name, fingerprint)]
@@ -34,10 +37,10 @@ def _frontends(context: Context, certificate: Certificate) -> Iterator[Object]:
 
 def _serves(frontend: Object, name: str, fingerprint: str) -> bool:
     installed = (frontend.get("status") or {}).get("installed") or ()
-    return bool(fingerprint) and any(
+    return any(
         entry.get("name") == name
-        and entry.get("fingerprint") == fingerprint
         and entry.get("verified")
+        and fingerprint in ("", entry.get("fingerprint"))
         for entry in installed
     )
 

@@ -409,6 +409,7 @@ def _failed(outcome: drivers.Failed, tokens: Iterable[str]) -> Outcome:
         challenge=outcome.challenge,
         at_least=at_least,
         immediate=outcome.backoff is Backoff.IMMEDIATE,
+        permanent=outcome.backoff is Backoff.PERMANENT,
     )
 
 

@@ -12,6 +12,7 @@ from certfront.model import secret_data
 from certfront.model.certificate import Certificate, UploadedSource
 from certfront.model.errors import Refused, Waiting
 from certfront.model.issuer import Issuer
+from certfront.model.times import to_text
 from certfront.pki import upload
 from certfront.reconcilers import authorities
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
@@ -108,10 +109,15 @@ async def _from_upload(context: Context, certificate: Certificate, wanted: Wante
         return Supply(problem=problem, poll=poll)
     if accepted.not_yet_valid:
         start = accepted.pair.leaf.not_valid_before_utc
-        message = f"The uploaded certificate is valid from {start:%Y-%m-%dT%H:%M:%SZ} and waits until then."
+        message = not_yet_valid(start)
         wait = max(start - context.clock.now(), timedelta(seconds=1))
         return Supply(problem=Blocked(reason="NotYetValid", message=message, after=wait), poll=poll)
     return Supply(accepted=accepted, poll=poll)
+
+
+def not_yet_valid(start: datetime) -> str:
+    """What a staged pair waits for."""
+    return f"The uploaded certificate is valid from {to_text(start)} and waits until then."
 
 
 async def _checked(

@@ -321,3 +321,36 @@ def test_the_next_wake_is_the_next_moment_that_changes_something() -> None:
     assert report.wake_time(late) == late.in_force.not_after
     assert report.wake_time(replace(found, outcome=Waiting(until=NOW + DAY))) == NOW + DAY
     assert report.wake_time(replace(found, now=NOW + 100 * DAY)) is None
+
+
+def test_a_refusal_is_told_as_the_last_failure_and_once() -> None:
+    """A valid certificate stays Ready; which check failed must be readable all the same."""
+    owner = certificate(type="Uploaded", uploaded={"secretRef": {"name": "given"}})
+    first = report.status(findings(IMPOSSIBLE, owner))
+    assert first.last_failure is not None
+    assert (first.last_failure.reason, first.failed_attempts) == ("KeyMismatch", 0)
+    again = findings(IMPOSSIBLE, _after(findings(IMPOSSIBLE, owner), first), now=NOW + DAY)
+    assert report.status(again).last_failure == first.last_failure
+
+
+def test_what_the_ca_refuses_for_good_is_stalled_until_it_is_asked_again() -> None:
+    refused = findings(replace(FAILED, permanent=True), held=ABSENT, in_force=None)
+    status = report.status(refused)
+    assert _types(status)["Stalled"] == "True"
+    waiting = replace(
+        refused, outcome=Waiting(until=NOW + DAY), certificate=_after(refused, status)
+    )
+    assert _types(report.status(waiting))["Stalled"] == "True"
+
+
+def test_a_staged_pair_says_when_it_takes_over() -> None:
+    owner = certificate(type="Uploaded", uploaded={"secretRef": {"name": "given"}})
+    staged = Blocked(reason="NotYetValid", message="It waits.", after=DAY)
+    status = report.status(findings(staged, owner, trigger=DUE, renewal_time=None))
+    assert status.next_attempt_time == status.next_time == to_text(NOW + DAY)
+    assert _types(status) == {"Ready": "True", "Progressing": "True"}
+    assert next(c.reason for c in status.conditions if c.type == "Ready") == "Issued"
+
+
+def _types(status: CertificateStatus) -> dict[str, str]:
+    return {condition.type: condition.status for condition in status.conditions}

@@ -25,6 +25,7 @@ from certfront.model.errors import Refused
 from certfront.model.settings import Settings
 from certfront.model.tasks import Task
 from certfront.model.times import to_text
+from certfront.pki import upload
 from certfront.reconcilers import certificates
 from certfront.reconcilers.certificates import CertificateReconciler, View, decide, kept_key
 from certfront.reconcilers.context import Context
@@ -67,6 +68,28 @@ def _after_failure() -> Certificate:
         task=Task(id=f"{first[:12]}-1", action="orderCertificate", status="error"),
     )
     return certificate(status)
+
+
+@pytest.mark.parametrize(
+    ("held", "early", "taken"),
+    [
+        pytest.param(True, timedelta(minutes=3), False, id="early, and a valid one is in force"),
+        pytest.param(False, timedelta(minutes=3), True, id="early, and there is no other"),
+        pytest.param(True, timedelta(), True, id="valid from now on"),
+    ],
+)
+def test_a_pair_takes_over_when_it_is_valid(*, held: bool, early: timedelta, taken: bool) -> None:
+    """A clock may be a little off, but a valid pair is never given up for one that is not yet."""
+    owner = certificate(**UPLOADED)
+    pair = pair_for(issued=NOW + timedelta(hours=1) + early)
+    supply = Supply(accepted=upload.Accepted(pair=pair, warnings=(), not_yet_valid=False))
+    before = record.observe(owner, secret(owner)) if held else ABSENT
+    found = _decided(owner, before, supply=supply, source_fingerprint="another")
+    if taken:
+        assert isinstance(found, Trigger)
+    else:
+        assert isinstance(found, Blocked)
+        assert (found.reason, found.after) == ("NotYetValid", early)
 
 
 def test_a_refused_spec_is_impossible_and_nothing_else_is_looked_at() -> None:
