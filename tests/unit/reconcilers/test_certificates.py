@@ -364,3 +364,36 @@ async def test_what_is_gone_leaves_nothing_behind(world: World) -> None:
     await reconciler.reconcile(world.key)
     assert orders.swept == 1
     assert world.api.writes == []
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "not labelled"])
+async def test_a_replaced_source_is_taken_over(world: World, *, labelled: bool) -> None:
+    """One with the label wakes the certificate; any other is read again within five minutes."""
+    first, second = pair_for(), pair_for(days=80)
+    data = _data(tls_crt=first.tls_crt, tls_key=first.private_key_pem)
+    world.secret("given", labelled=labelled, type="kubernetes.io/tls", data=data)
+    world.certificate(dnsNames=[], **UPLOADED)
+    result = await world.reconciler.reconcile(world.key)
+    assert world.ready == ("True", "Issued")
+    assert result.delay is not None
+    assert (result.delay <= 300) == (not labelled)
+    data = _data(tls_crt=second.tls_crt, tls_key=second.private_key_pem)
+    world.secret("given", labelled=labelled, type="kubernetes.io/tls", data=data)
+    await world.run()
+    assert world.status["revision"] == 2
+
+
+async def test_the_end_of_a_bought_certificate_is_announced_a_month_ahead(world: World) -> None:
+    pair = pair_for(days=365)
+    data = _data(tls_crt=pair.tls_crt, tls_key=pair.private_key_pem)
+    world.secret("given", type="kubernetes.io/tls", data=data)
+    world.certificate(dnsNames=[], **UPLOADED)
+    await world.run()
+    world.clock.advance(334 * DAY)
+    await world.run()
+    assert world.ready == ("True", "Issued")
+    world.clock.advance(2 * DAY)
+    await world.run()
+    assert world.ready == ("True", "ExpiringSoon")
+    assert world.events == ["ExpiringSoon"]
+    assert "nextTime" not in world.status, "nothing renews it"
