@@ -46,7 +46,8 @@ class Candidate:
     """One entry of `certificates[]` and what was found of it.
 
     `expected` are the names that a certificate not issued yet will have. `problem` says why there
-    is no material. `shared` marks one of the load balancer's own certificates.
+    is no material. `shared` marks one of the load balancer's own certificates, `departing` one that
+    is listed no more and still served, while not all that are listed have material.
     """
 
     source: CertificateSource
@@ -57,6 +58,7 @@ class Candidate:
     problem: Problem | None = None
     acme: bool = False
     shared: bool = False
+    departing: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,12 +78,17 @@ class Bound:
     problems: tuple[Problem, ...] = field(default=())
 
 
-def default_hostnames(candidates: Iterable[Candidate]) -> tuple[str, ...]:
-    """The DNS names of the frontend's own certificates, in order, without duplicates."""
+def default_hostnames(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """The DNS names of the frontend's own certificates, in order, without duplicates.
+
+    While nothing is known of one of them, those of what it may replace stay.
+    """
     names: dict[str, None] = {}
-    for candidate in candidates:
-        if candidate.shared:
-            continue
+    listed_ones = [one for one in candidates if not one.shared and not one.departing]
+    departing = [one for one in candidates if one.departing]
+    if all(one.names for one in listed_ones):
+        departing = []
+    for candidate in (*listed_ones, *departing):
         wanted = candidate.narrowed or candidate.names
         kept = candidate.prior.hostnames if _gone(candidate) and candidate.prior else ()
         names.update(dict.fromkeys(name for name in (*wanted, *kept) if not is_ip(name)))
@@ -92,27 +99,39 @@ def bind(candidates: Sequence[Candidate], hostnames: Sequence[str], now: datetim
     """Bind the accepted `hostnames` to the certificates that cover them.
 
     A load balancer's own certificate answers only for names that no usable certificate of the
-    frontend covers. An expired certificate never comes in anew, and stays where it is served.
+    frontend covers. An expired certificate never comes in anew, and stays where it is served. One
+    that is listed no more stays for names that a listed one may yet cover, and is not expired.
     """
     taken: set[tuple[str, KeyAlgorithm]] = set()
     bindings: list[Binding] = []
     problems: list[Problem] = []
-    for candidate in sorted(candidates, key=lambda c: c.shared):
+    awaited = [one for one in candidates if one.material is None and not one.departing]
+    for candidate in sorted(candidates, key=lambda c: (c.shared, c.departing)):
         usable, problem = _usable(candidate, now)
         problems += [problem] if problem is not None and not candidate.shared else []
         if usable is None:
             continue
         wanted = _wanted(candidate, usable, hostnames)
-        if candidate.shared:
+        if candidate.departing and (usable.not_after is None or usable.not_after <= now):
+            continue
+        if candidate.departing:
+            wanted = [name for name in wanted if _may_come(awaited, name)]
+        if candidate.shared or candidate.departing:
             wanted = [name for name in wanted if not any(name == held for held, _ in taken)]
         free = tuple(name for name in wanted if (name, usable.key_type) not in taken)
         taken.update((name, usable.key_type) for name in free)
-        if free or not candidate.shared:
+        if free or not (candidate.shared or candidate.departing):
             bindings.append(_binding(candidate.source, usable, free))
     covered = {name for name, _ in taken}
     problems += _narrowed_too_far(candidates, now)
     problems += _uncovered([n for n in hostnames if n not in covered], candidates)
     return Bound(bindings=tuple(bindings), problems=tuple(problems))
+
+
+def _may_come(awaited: Iterable[Candidate], name: str) -> bool:
+    """Whether one of them may cover the name once there is material for it."""
+    wanted = [one.narrowed or one.names for one in awaited if not one.shared]
+    return any(not names or covered_by(names, name) for names in wanted)
 
 
 def _usable(

@@ -27,14 +27,19 @@ _Place = tuple[int, Protocol]
 class Installed:
     """What the nodes were told last of a frontend, by the ports that they were told then.
 
-    `routed` are all its hostnames; `bound` those that something answers for: a certificate, or
-    plain HTTP.
+    `routed` are all its hostnames; `bound` those that something answers for on its own port: a
+    certificate, or plain HTTP; `bound_plain` those that something answers for on a plain port.
     """
 
     ports: Mapping[int, Protocol] = field(default_factory=dict)
     challenge_port: int | None = None
     routed: frozenset[str] = frozenset()
     bound: frozenset[str] = frozenset()
+    bound_plain: frozenset[str] = frozenset()
+
+    def bound_by(self, protocol: Protocol) -> frozenset[str]:
+        """The hostnames that something answers for on its port of that protocol."""
+        return self.bound if protocol == "TLS" else self.bound | self.bound_plain
 
     def within(self, names: frozenset[str]) -> Installed:
         """The same with no other hostnames than `names`; nothing where none is left."""
@@ -45,6 +50,7 @@ class Installed:
             challenge_port=self.challenge_port,
             routed=self.routed & names,
             bound=self.bound & names,
+            bound_plain=self.bound_plain & names,
         )
 
 
@@ -139,7 +145,7 @@ def lost(mine: Claim, rivals: Iterable[Claim]) -> tuple[Loss, ...]:
     ledger = _Ledger()
     for claim in claims:
         for place in claim.installed.ports.items():
-            for name in sorted(claim.installed.bound):
+            for name in sorted(claim.installed.bound_by(place[1])):
                 if ledger.holder(place, name, claim) is None:
                     ledger.enter(place, name, claim)
     found = []

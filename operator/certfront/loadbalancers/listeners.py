@@ -94,8 +94,9 @@ def claim_of(
 ) -> Claim:
     """What a frontend that wants `hostnames` holds against others: only what it is granted.
 
-    One that is going, or whose spec could never be programmed, keeps nothing from others but what
-    is installed of it. `acme`: one of its certificates may need HTTP-01.
+    One that is going, whose spec could never be programmed, or that may have none of its hostnames
+    keeps nothing from others, ports included, but what is installed of it. `acme`: one of its
+    certificates may need HTTP-01.
     """
     refused = set(permission.withheld((*hostnames, *sorted(installed.routed))))
     gone = frontend.metadata.deletion_timestamp is not None or any(
@@ -105,8 +106,8 @@ def claim_of(
     return Claim(
         frontend=frontend.metadata.object_name,
         age_order=frontend.metadata.age_order,
-        ports={} if gone else claims.ports_of(frontend.spec),
-        challenge_port=None if gone else claims.challenge_port_of(frontend.spec, acme=acme),
+        ports=claims.ports_of(frontend.spec) if claimed else {},
+        challenge_port=claims.challenge_port_of(frontend.spec, acme=acme) if claimed else None,
         installed=installed.within(installed.routed - refused),
         claimed=claimed,
         ready=claimed if not frontend.spec.ssl else claimed & ready,

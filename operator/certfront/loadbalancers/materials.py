@@ -17,6 +17,7 @@ from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import CertificateSource
 from certfront.model.certificate import Certificate
 from certfront.model.clock import CLOCK_TOLERANCE
+from certfront.model.conditions import find
 from certfront.model.frontend import DefaultCertificate, FrontendCertificate
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
@@ -75,6 +76,8 @@ def of_certificate(
     material = _of_own_secret(certificate, secret, now)
     if material is not None:
         return replace(found, material=material)
+    if _is_rotating(certificate, secret, prior):
+        return found
     return replace(found, problem=_not_ready(source, certificate, prior))
 
 
@@ -148,6 +151,22 @@ def _of_own_secret(
     return material if material.not_before <= now + CLOCK_TOLERANCE else None
 
 
+def _is_rotating(
+    certificate: Certificate, secret: Mapping[str, Any] | None, prior: PriorBinding | None
+) -> bool:
+    """Whether a Secret used in place holds another pair that the Certificate has yet to look at.
+
+    What it has accepted is what is served until then.
+    """
+    if not certificate.in_place or prior is None or value_of(secret, "tls.crt") is None:
+        return False
+    ready = find(certificate.status.conditions, "Ready")
+    is_ready = ready is not None and ready.status == "True"
+    return (
+        is_ready and bool(prior.fingerprint) and prior.fingerprint == certificate.status.fingerprint
+    )
+
+
 def _is_marked(secret: Mapping[str, Any], owner: ObjectName) -> bool:
     annotations = secret["metadata"].get("annotations") or {}
     return annotations.get(MARKER) == str(owner)
@@ -168,11 +187,16 @@ def _material(pair: KeyPair) -> Material:
     return Material(
         pair=pair,
         names=found.domains,
-        key_type=KeyAlgorithm(found.key_algorithm.partition("-")[0]),
+        key_type=key_type_of(found),
         fingerprint=found.fingerprint,
         not_before=found.not_before,
         not_after=found.not_after,
     )
+
+
+def key_type_of(found: facts.Facts) -> KeyAlgorithm:
+    """The algorithm of a certificate's key, without its size."""
+    return KeyAlgorithm(found.key_algorithm.partition("-")[0])
 
 
 def expected_names(certificate: Certificate) -> tuple[str, ...]:

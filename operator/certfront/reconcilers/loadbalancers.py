@@ -7,7 +7,7 @@ one asks for any more, and lets a LoadBalancer go once nothing is installed thro
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -20,7 +20,12 @@ from certfront.kube.errors import Conflict, NotFound
 from certfront.kube.resources import FRONTENDS, LEASES, LOADBALANCERS
 from certfront.loadbalancers import reasons
 from certfront.loadbalancers.haproxy import reasons as node_reasons
-from certfront.loadbalancers.haproxy.watermark import NODE_FAILURE, NodeLease, node_lease
+from certfront.loadbalancers.haproxy.watermark import (
+    MOST_LISTED,
+    NODE_FAILURE,
+    NodeLease,
+    node_lease,
+)
 from certfront.loadbalancers.protocol import CAPABILITIES
 from certfront.loadbalancers.protocol import Capabilities as CanDo
 from certfront.model.conditions import Condition, merged, with_page
@@ -48,7 +53,7 @@ from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
 from certfront.reconcilers.frontends.observation import leases_of, nodes_of
 from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.reconciler import FrontendReconciler, target_domain
-from certfront.reconcilers.stores import SECRET
+from certfront.reconcilers.stores import CERTIFICATE, SECRET
 from certfront.reconcilers.transitions import announce_ready
 
 _log: Final = logging.getLogger(__name__)
@@ -165,6 +170,7 @@ class LoadBalancerReconciler:
 
     async def _collect(self, target: ObjectName, nodes: Iterable[NodeLease], now: datetime) -> bool:
         """Delete the bundles that no manifest names; whether some still wait for the nodes."""
+        self._context.enqueue(self._certificates_gone(target))
         domain = target_domain(target)
         async with self._context.domains.exclusive(domain, patience=_POLL):
             orphans = await self._release_orphans(target, now)
@@ -183,6 +189,17 @@ class LoadBalancerReconciler:
             if held[0] != target or held[1] in names
         }
         return any(held[0] == target for held in self._left_over)
+
+    def _certificates_gone(self, target: ObjectName) -> Iterator[Key]:
+        """The Certificates that are not there and have left a challenge: they clean it up.
+
+        Their deletion may have been missed, as when the operator was down.
+        """
+        for secret in secrets_of(self._context, target, "challenge"):
+            annotations = secret["metadata"].get("annotations") or {}
+            owner = ObjectName.parse(annotations.get("certfront.io/certificate", ""))
+            if owner is not None and self._context.store.get(CERTIFICATE, *owner) is None:
+                yield Key(CERTIFICATE, *owner)
 
     def _may_go(
         self, target: ObjectName, name: str, nodes: Iterable[NodeLease], now: datetime
@@ -233,7 +250,7 @@ class LoadBalancerReconciler:
         if left and now - since < _RELEASE_PATIENCE:
             await self._collect(target, nodes_of(self._context, target), now)
             return Result(after=_POLL)
-        for secret in left:
+        for secret in (*left, *secrets_of(self._context, target, "challenge")):
             await secrets.delete(self._context, secret)
         await release.drop_finalizer(self._context, LOADBALANCERS, raw)
         return Result()
@@ -343,7 +360,7 @@ def _down(nodes: tuple[NodeStatus, ...]) -> str:
 
 def _node_status(node: NodeLease, now: datetime) -> NodeStatus:
     mark = node.watermark
-    failed = () if mark is None else mark.failed
+    failed = () if mark is None else mark.failed[:MOST_LISTED]
     return NodeStatus(
         name=node.node,
         state=_state(node, now),

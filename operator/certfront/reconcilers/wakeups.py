@@ -41,7 +41,12 @@ def matters_to_frontends(balancer: Object) -> object:
     """
     metadata, status = balancer["metadata"], balancer.get("status") or {}
     nodes = tuple(
-        (node.get("name"), node.get("state"), str(node.get("failed") or ()))
+        (
+            node.get("name"),
+            node.get("state"),
+            str(node.get("failed") or ()),
+            node.get("failedCount"),
+        )
         for node in status.get("nodes") or ()
     )
     return (
@@ -136,12 +141,26 @@ def _of_issuer(
 
 
 def _of_load_balancer(
-    _store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
+    store: Store, indices: Indices, obj: Object, before: Object | None, after: Object | None
 ) -> Iterator[Key]:
     known = before is not None and after is not None
     if known and matters_to_frontends(before or obj) == matters_to_frontends(after or obj):
         return
     yield from _users(obj, indices.frontends_by_load_balancer)
+    yield from _installed_on(store, obj)
+
+
+def _installed_on(store: Store, balancer: Object) -> Iterator[Key]:
+    """The frontends that were handed over to its agents, whichever load balancer they name now."""
+    metadata = balancer["metadata"]
+    for secret in store.items(SECRET, metadata["namespace"]):
+        labels = _labels(secret)
+        if labels.get("certfront.io/load-balancer") != metadata["name"]:
+            continue
+        annotations = secret["metadata"].get("annotations") or {}
+        frontend = ObjectName.parse(annotations.get("certfront.io/frontend", ""))
+        if frontend is not None and labels.get("certfront.io/secret") == "manifest":
+            yield Key(FRONTEND, *frontend)
 
 
 def _of_frontend(
@@ -158,12 +177,14 @@ def _of_lease(
 ) -> Iterator[Key]:
     """A heartbeat alone wakes nobody; a report, a new node and a node that is gone do.
 
-    The load balancer is woken, and with it the frontends that wait for its nodes.
+    The load balancer is woken, and with it the frontends that wait for its nodes. Anyone who may
+    write Leases writes labels: only the Lease of an agent, by its name, wakes one.
     """
     if before is not None and after is not None and _report(before) == _report(after):
         return
     load_balancer = _labels(obj).get("certfront.io/load-balancer", "")
-    yield Key(LOADBALANCER, obj["metadata"]["namespace"], load_balancer)
+    if load_balancer and obj["metadata"]["name"].startswith(f"{load_balancer}."):
+        yield Key(LOADBALANCER, obj["metadata"]["namespace"], load_balancer)
 
 
 def _of_namespace(

@@ -4,12 +4,14 @@ import base64
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from certfront.loadbalancers.bindings import Candidate, PriorBinding
 from certfront.loadbalancers.materials import given_by, of_certificate, of_secret, verdict_on
 from certfront.loadbalancers.protocol import CertificateSource
 from certfront.model.certificate import Certificate
+from certfront.model.conditions import Condition
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import parse
 from certfront.pki import facts, keys
@@ -134,3 +136,31 @@ def test_a_secret_of_someone_else_is_checked_like_an_upload() -> None:
     early = candidate(secret(pair(begins=timedelta(hours=2)), None))
     assert early.material is None
     assert reason(early) == "CertificateNotReady"
+
+
+@pytest.mark.parametrize(
+    ("ready", "served", "told"),
+    [
+        ("True", True, ""),
+        ("False", True, "CertificateNotReady"),
+        ("True", False, "CertificateNotReady"),
+    ],
+    ids=["a rotation", "the Certificate is not Ready", "something else is served"],
+)
+def test_a_pair_replaced_in_place_is_no_problem_before_it_is_looked_at(
+    ready: str, *, served: bool, told: str
+) -> None:
+    old = facts.read(pair().leaf, 0).fingerprint
+    owner = certificate(old, **UPLOADED)
+    condition = Condition(type="Ready", status=ready, reason="Issued")  # type: ignore[arg-type] # one of the two
+    status = msgspec.structs.replace(owner.status, conditions=(condition,))
+    owner = msgspec.structs.replace(owner, status=status)
+    prior = PriorBinding(
+        hostnames=("a.example",),
+        key_type=KeyAlgorithm.ECDSA,
+        fingerprint=old if served else "other",
+        not_after=None,
+    )
+    candidate = of_certificate(SOURCE, owner, secret(pair(), None), now=NOW, prior=prior)
+    assert candidate.material is None
+    assert reason(candidate) == told

@@ -506,6 +506,9 @@ async def test_a_service_is_reached_at_its_cluster_address(world: World) -> None
     await world.settle(key)
     assert [(s.address, s.port) for s in world.manifest(key).farm.servers] == [("10.96.0.10", 8080)]
     assert world.condition(key, "Ready") == ("True", "Served")
+    delay = await world.run(key)
+    assert delay is not None, "no watch tells of the Service"
+    assert delay <= 300
 
 
 async def test_a_service_that_is_deleted_leaves_the_farm_as_it_is(world: World) -> None:
@@ -821,6 +824,9 @@ async def test_tls_to_the_backend_is_verified_against_a_secret(world: World) -> 
     assert manifest.farm.verify.ca_pem == trusted.decode()
     check(manifest)
     assert world.condition(key, "Ready") == ("True", "Served")
+    delay = await world.run(key)
+    assert delay is not None, "no watch tells of a Secret without our label"
+    assert delay <= 300
 
 
 def _granting(*hostnames: str, cidrs: tuple[str, ...] = ("10.1.0.0/16",)) -> list[object]:
@@ -1040,3 +1046,202 @@ async def test_a_secret_of_someone_else_is_checked_once_for_many_passes(
     world.clock.advance(400)
     await world.run(key)
     assert len(checked) == 2
+
+
+NEW = ObjectName("edge", "new")
+
+
+@pytest.mark.parametrize(
+    ("default", "grants"),
+    [
+        (str(NEW), None),
+        (str(NEW), []),
+        ("", None),
+    ],
+    ids=["absent", "grants nothing", "none named"],
+)
+async def test_a_changed_default_that_cannot_be_used_takes_nothing_off(
+    default: str, grants: list[object] | None
+) -> None:
+    """Whoever changes the default, wrongly or early, must not take all TLS down."""
+    world = World()
+    key = await served(world)
+    before = world.manifest(key)
+    if grants is not None:
+        world.balancer(NEW, grants=grants)
+    world.restart(default_load_balancer=default)
+    for _ in range(2):
+        await world.run(key)
+        world.node()
+        world.node(target=NEW)
+    assert world.manifest(key) == before
+    assert len(world.bundles()) == 1
+    assert world.status(key)["loadBalancer"] == str(EDGE)
+    assert world.condition(key, "Ready")[0] == "False"
+
+    world.woken.clear()
+    world.balancer(grants=[])
+    assert key in world.woken
+    for _ in range(2):
+        await world.run(key)
+        world.node()
+    await world.run(key)
+    assert world.manifest(key) is None, "what is granted no more is left all the same"
+    assert world.bundles() == []
+
+
+async def test_a_frontend_on_its_way_leaves_the_one_that_grants_nothing_any_more() -> None:
+    world = World()
+    key = await served(world)
+    granting = world.api.objects["LoadBalancer", "edge", "haproxy"]["spec"]["grants"]
+    world.balancer(NEW, grants=granting)
+    world.restart(default_load_balancer=str(NEW))
+    await world.run(key)
+    assert world.manifest(key, NEW).hostnames == ("shop.example.com",)
+    world.balancer(NEW, grants=[])
+    for _ in range(2):
+        await world.run(key)
+        world.node(target=NEW)
+    await world.run(key)
+    assert world.manifest(key, NEW) is None
+    assert world.manifest(key).hostnames == ("shop.example.com",)
+    world.balancer(NEW, grants=granting)
+    world.balancer(grants=[])
+    await world.run(key)
+    world.clock.advance(2)
+    for _ in range(2):
+        world.node()
+        await world.run(key)
+    await world.run(key)
+    assert world.manifest(key) is None, "although the new one does not serve it yet"
+    assert world.manifest(key, NEW).hostnames == ("shop.example.com",)
+
+
+@pytest.mark.parametrize("gone", ["Certificate", "Secret"])
+async def test_a_default_certificate_that_is_gone_stays_installed(world: World, gone: str) -> None:
+    """Also one that no hostname is bound to."""
+    world.certificate("other", names=["other.example"])
+    world.secret(pair("other.example"), "other", of="shop/other")
+    entries = [{"name": "shop"}, {"name": "other"}]
+    key = await served(
+        world,
+        certificates=entries,
+        hostnames=["shop.example.com"],
+        defaultCertificate={"name": "other"},
+    )
+    before = world.manifest(key)
+    assert before.default_bundle is not None
+    world.delete(gone, "shop", "other")
+    await world.settle(key)
+    assert world.manifest(key) == before
+    assert world.condition(key, "ResolvedRefs")[0] == "False"
+    world.frontend(farms="own", certificates=entries, hostnames=["shop.example.com"])
+    held = world.api.objects[tuple(key)]
+    held["spec"].pop("defaultCertificate", None)
+    world.api.put(key.kind, held)
+    await world.settle(key)
+    assert world.manifest(key).default_bundle is None
+
+
+async def test_who_is_granted_nothing_keeps_no_port_from_others(world: World) -> None:
+    world.namespace("stranger")
+    stranger = world.frontend(
+        "stranger", "stranger", ssl=False, certificates=[], hostnames=["s.example"]
+    )
+    await world.settle(stranger)
+    world.clock.advance(60)
+    await served(world)
+
+
+@pytest.mark.parametrize("redirects", [False, True])
+async def test_a_name_served_over_plain_http_is_not_taken_by_a_newer_claim(
+    world: World, *, redirects: bool
+) -> None:
+    """A redirect to what no certificate answers for serves nobody."""
+    world.namespace("rival")
+    world.balancer(grants=[{"namespaces": {"all": True}, "hostnames": ["*"]}])
+    world.node()
+    first = world.frontend(hostnames=["a.example"], httpPort=80, httpsOnly=redirects)
+    await world.settle(first)
+    assert world.manifest(first).hostnames == ("a.example",)
+    world.clock.advance(10)
+    world.node()
+    second = world.frontend(
+        "rival", "rival", ssl=False, port=80, certificates=[], hostnames=["a.example"]
+    )
+    await world.settle(second)
+    assert (world.manifest(second) is not None) is redirects
+
+
+async def test_a_restart_wakes_the_losers_of_what_was_given_up_meanwhile(world: World) -> None:
+    first = await served(world)
+    world.clock.advance(10)
+    world.certificate("rival", names=["shop.example.com"])
+    world.secret(pair("shop.example.com"), "rival", of="shop/rival")
+    second = world.frontend("rival")
+    await world.run(second)
+    assert world.condition(second, "Accepted") == ("False", "HostnameConflict")
+    world.certificate(names=["else.example.com"])
+    world.secret(pair("else.example.com"))
+    world.restart()
+    await world.run(second)
+    await world.queued()
+    await world.run(first)
+    assert world.manifest(first).hostnames == ("else.example.com",)
+    assert second in await world.queued()
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["hostnames listed", "by certificates"])
+@pytest.mark.parametrize("there", [True, False], ids=["not issued", "not there"])
+async def test_a_certificate_is_served_until_what_replaces_it_is_issued(
+    world: World, *, named: bool, there: bool
+) -> None:
+    names = {"hostnames": ["shop.example.com"]} if named else {}
+    key = await served(world, **names)
+    before = world.manifest(key)
+    if there:
+        world.certificate("next", names=["shop.example.com"])
+    world.frontend(farms="own", certificates=[{"name": "next"}], **names)
+    await world.settle(key)
+    assert world.manifest(key) == before
+    assert world.condition(key, "Served") == ("True", "Served")
+    assert world.condition(key, "ResolvedRefs")[0] == "False"
+    world.certificate("next", names=["shop.example.com"])
+    world.secret(pair("shop.example.com"), "next", of="shop/next")
+    await world.settle(key)
+    after = world.manifest(key)
+    assert [one.hostnames for one in after.certificates] == [("shop.example.com",)]
+    assert after.certificates != before.certificates
+    assert world.condition(key, "Ready") == ("True", "Served")
+
+
+async def test_a_certificate_that_nothing_replaces_goes(world: World) -> None:
+    """One that is expected to cover other names replaces nothing."""
+    key = await served(world, hostnames=["shop.example.com"])
+    world.certificate("next", names=["else.example.com"])
+    entries = [{"name": "next"}]
+    world.frontend(farms="own", certificates=entries, hostnames=["shop.example.com"])
+    await world.settle(key)
+    assert world.manifest(key).certificates == ()
+
+
+async def test_a_certificate_that_is_listed_no_more_goes_when_it_expires(world: World) -> None:
+    key = await served(world, hostnames=["shop.example.com"])
+    world.certificate("next", names=["shop.example.com"])
+    entries = [{"name": "next"}]
+    world.frontend(farms="own", certificates=entries, hostnames=["shop.example.com"])
+    await world.settle(key)
+    assert len(world.manifest(key).certificates) == 1
+    world.clock.advance(91 * 86400)
+    await world.settle(key)
+    assert world.manifest(key).certificates == ()
+
+
+async def test_a_default_that_was_never_used_is_told_no_more_once_it_changes() -> None:
+    world = World(default_load_balancer=str(NEW))
+    key = world.frontend()
+    await world.run(key)
+    assert world.status(key)["loadBalancer"] == str(NEW)
+    world.restart(default_load_balancer="edge/newest")
+    await world.run(key)
+    assert world.status(key)["loadBalancer"] == "edge/newest"

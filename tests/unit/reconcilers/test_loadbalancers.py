@@ -365,3 +365,39 @@ async def test_what_was_parsed_of_objects_that_are_gone_is_forgotten() -> None:
         alive = {name}
         held.of({"metadata": {"namespace": "shop", "name": name}})
     assert len(held) <= 256
+
+
+def challenge(world: World, of: str) -> None:
+    labels = {"certfront.io/secret": "challenge", "certfront.io/load-balancer": "haproxy"}
+    annotations = {"certfront.io/certificate": of}
+    world._apply("Secret", "v1", "edge", "challenge-1", labels=labels, annotations=annotations)
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_challenge_whose_certificate_is_gone_is_cleaned_up_by_its_reconciler(
+    world: World, *, there: bool
+) -> None:
+    """Its deletion may have been missed while the operator was down."""
+    if there:
+        world.certificate(names=["a.example"])
+    challenge(world, "shop/shop")
+    world.restart()
+    await world.run(BALANCER)
+    assert (Key("Certificate", "shop", "shop") in await world.queued()) is not there
+
+
+async def test_challenges_go_with_their_load_balancer(world: World) -> None:
+    await served(world)
+    challenge(world, "shop/shop")
+    world.delete("LoadBalancer", *EDGE)
+    world.clock.advance(151)
+    await world.run(BALANCER)
+    assert tuple(BALANCER) not in world.api.objects
+    assert ("Secret", "edge", "challenge-1") not in world.api.objects
+
+
+def test_failures_that_are_not_listed_matter_to_frontends_by_their_number() -> None:
+    node = {"name": "n1", "state": "Current", "failedCount": 9}
+    balancer = {"metadata": {}, "status": {"nodes": [node]}}
+    more = {"metadata": {}, "status": {"nodes": [{**node, "failedCount": 10}]}}
+    assert matters_to_frontends(balancer) != matters_to_frontends(more)

@@ -167,3 +167,14 @@ def test_a_heartbeat_wakes_nobody_and_a_new_node_its_load_balancer(
     assert _woken(world, "Lease", before, after) == set()
     assert BALANCER in _woken(world, "Lease", None, before)
     assert BALANCER in _woken(world, "Lease", before, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("haproxy.node-1", ""), (".node-1", ""), ("other.node-1", "haproxy"), ("haproxy", "haproxy")],
+)
+def test_a_lease_that_is_no_agents_wakes_nobody(
+    world: tuple[Store, Indices], name: str, label: str
+) -> None:
+    held = _object("Lease", "edge", name, labels={"certfront.io/load-balancer": label})
+    assert _woken(world, "Lease", None, held) == set()

@@ -116,6 +116,7 @@ class _Merging:
     ) -> None:
         self._key_types = key_types
         self._real_ports = real_ports
+        self._bound_for_others = {real for asked, real in real_ports.items() if asked != real}
         self._ports: dict[int, _Port] = {}
         self._failed: dict[Failed, None] = {}
 
@@ -157,6 +158,11 @@ class _Merging:
 
     def _port(self, entry: Entry, number: int, *, tls: bool) -> _Port | None:
         real = self._real_ports.get(number, number)
+        if real == number and number in self._bound_for_others:
+            self._fail(
+                entry.secret, "PortConflict", f"port {number} is bound in place of another one"
+            )
+            return None
         port = self._ports.setdefault(real, _Port(number, tls))
         if port.number == number and port.tls == tls:
             return port

@@ -43,23 +43,50 @@ class Failed(Value, frozen=True, kw_only=True):
 class Watermark(Value, frozen=True, kw_only=True):
     """Everything up to `resource_version` is applied and was seen in a handshake, except `failed`.
 
-    At most eight failures are listed; `failed_count` is how many there are.
+    `failed_count` is how many failures there are; more than `failed` lists only where there was no
+    room for all. At most the first eight have messages. In the annotation, what follows them is in
+    `also`, the names of the Secrets by reason; what was parsed has it in `failed`.
     """
 
     resource_version: str
     failed: tuple[Failed, ...] = ()
+    also: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     failed_count: int = 0
 
 
 def render(resource_version: str, failed: Iterable[Failed]) -> str:
-    """The annotation's value; failures of the node first, then by name, eight at most, bounded."""
+    """The annotation's value; failures of the node first, then by name, bounded.
+
+    One Secret that fails for the same reason several times counts once beyond the first eight.
+    """
     held = sorted(set(failed), key=lambda one: (one.secret, one.reason, one.message))
     listed = tuple(
         msgspec.structs.replace(one, message=bounded(one.message, _LONGEST_MESSAGE))
         for one in held[:MOST_LISTED]
     )
-    mark = Watermark(resource_version=resource_version, failed=listed, failed_count=len(held))
-    return msgspec.json.encode(mark).decode()
+    told = {(one.secret, one.reason) for one in listed}
+    further = dict.fromkeys((one.secret, one.reason) for one in held[MOST_LISTED:])
+    rest = [one for one in further if one not in told]
+    mark = Watermark(
+        resource_version=resource_version,
+        failed=listed,
+        failed_count=len(listed) + len(rest),
+    )
+    room = _LONGEST - len(msgspec.json.encode(mark)) - len(',"also":{}')
+    return msgspec.json.encode(msgspec.structs.replace(mark, also=_fitting(rest, room))).decode()
+
+
+def _fitting(rest: Iterable[tuple[str, str]], room: int) -> dict[str, tuple[str, ...]]:
+    """The names of the Secrets by reason, as many as fit into `room` bytes of JSON."""
+    found: dict[str, tuple[str, ...]] = {}
+    for secret, reason in rest:
+        room -= len(msgspec.json.encode(secret)) + 1
+        if reason not in found:
+            room -= len(msgspec.json.encode(reason)) + len(":[],")
+        if room < 0:
+            break
+        found[reason] = (*found.get(reason, ()), secret)
+    return found
 
 
 def parse(text: str) -> Watermark | None:
@@ -70,7 +97,14 @@ def parse(text: str) -> Watermark | None:
         mark = msgspec.json.decode(text.encode(), type=Watermark)
     except (msgspec.DecodeError, UnicodeError):
         return None
-    return mark if _revision(mark.resource_version) is not None else None
+    if _revision(mark.resource_version) is None:
+        return None
+    also = (
+        Failed(secret=secret, reason=reason)
+        for reason, names in mark.also.items()
+        for secret in names
+    )
+    return msgspec.structs.replace(mark, failed=(*mark.failed, *also), also={})
 
 
 def lease_name(load_balancer: str, node: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from certfront.engine.store import Object
 from certfront.kube.resources import SECRETS
+from certfront.loadbalancers import materials
 from certfront.loadbalancers.bindings import PriorBinding
 from certfront.loadbalancers.claims import Installed, Protocol
 from certfront.loadbalancers.haproxy import handover
@@ -22,6 +23,7 @@ from certfront.loadbalancers.protocol import (
     Listener,
     ResolvedFarm,
 )
+from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
 from certfront.model.secret_data import value_of
 from certfront.model.times import to_text
@@ -159,27 +161,47 @@ def read_manifest(secret: Object) -> Manifest | None:
 def prior_binding(
     manifest: Manifest | None, bundle: str, secret: Object | None
 ) -> PriorBinding | None:
-    """What the agents were told of a bundle, which may be missing now."""
+    """What the agents were told of a bundle, which may be missing now.
+
+    A default certificate is told although no hostname is bound to it.
+    """
     if manifest is None:
         return None
     entry = next((c for c in manifest.certificates if c.bundle == bundle), None)
-    if entry is None:
+    if entry is None and bundle != manifest.default_bundle:
         return None
+    key_type = KeyAlgorithm.ECDSA if entry is None else entry.key_type
     fingerprint, not_after = "", None
     crt = value_of(secret, "tls.crt")
     if crt is not None:
         try:
             found = facts.read(certificates.load_pem(crt)[0], len(crt))
             fingerprint, not_after = found.fingerprint, found.not_after
+            if entry is None:
+                key_type = materials.key_type_of(found)
         except UnusableMaterial:
             # Damaged by someone: as good as missing, and written again when there is material.
             pass
     return PriorBinding(
-        hostnames=entry.hostnames,
-        key_type=entry.key_type,
+        hostnames=() if entry is None else entry.hostnames,
+        key_type=key_type,
         fingerprint=fingerprint,
         not_after=not_after,
     )
+
+
+def source_of_bundle(target: ObjectName, bundle: Object) -> CertificateSource | None:
+    """Which certificate a bundle is of; None where its annotation and its name do not agree."""
+    metadata = bundle["metadata"]
+    annotations = metadata.get("annotations") or {}
+    owner = ObjectName.parse(annotations.get(handover.CERTIFICATE_ANNOTATION, ""))
+    if owner is None:
+        return None
+    sources = (
+        CertificateSource("Certificate", owner.namespace, owner.name),
+        CertificateSource("Secret", owner.namespace, owner.name),
+    )
+    return next((one for one in sources if bundle_name(target, one) == metadata["name"]), None)
 
 
 def installed_of(manifest: Manifest) -> Installed:
@@ -189,12 +211,15 @@ def installed_of(manifest: Manifest) -> Installed:
     ports: dict[int, Protocol] = {manifest.port: "TLS" if manifest.ssl else "HTTP"}
     if manifest.http_port is not None:
         ports.setdefault(manifest.http_port, "HTTP")
-    bound = {name for one in manifest.certificates for name in one.hostnames}
+    routed = frozenset(manifest.hostnames)
+    bound = frozenset(name for one in manifest.certificates for name in one.hostnames)
     return Installed(
         ports=ports,
         challenge_port=manifest.challenge_port,
-        routed=frozenset(manifest.hostnames),
-        bound=frozenset(bound if manifest.ssl else manifest.hostnames),
+        routed=routed,
+        bound=bound if manifest.ssl else routed,
+        # A redirect leads to what a certificate has yet to answer for.
+        bound_plain=bound if manifest.ssl and manifest.https_only is not None else routed,
     )
 
 

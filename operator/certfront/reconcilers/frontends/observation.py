@@ -7,7 +7,7 @@ live read before it means anything (`Context.known`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -43,6 +43,7 @@ from certfront.reconcilers.frontends.handover import (
     prior_binding,
     prior_farm,
     read_manifest,
+    source_of_bundle,
 )
 from certfront.reconcilers.frontends.heartbeats import heartbeats_of
 from certfront.reconcilers.frontends.parsed import Parsed
@@ -56,11 +57,16 @@ class Observation:
 
     view: View
     polled: bool
-    """Whether a Secret without our label is referred to: it is read again every five minutes."""
+    """Whether what no watch tells of is referred to (a Service, a Secret without our label).
+
+    It is read again every five minutes.
+    """
     unresolved: bool
     """Whether a Service or CA is missing: it is looked for again every few seconds."""
+    barred: frozenset[ObjectName] = frozenset()
+    """Load balancers that something may be installed on, and that are gone or grant nothing."""
     leave: bool = False
-    """Whether something is installed on a load balancer that is gone or no longer granted."""
+    """Whether there is no other load balancer than those that something may be installed on."""
     seen: Mapping[str, Object] = field(default_factory=dict)
     """The frontend's manifest Secret by name, if there is one, also without our label."""
 
@@ -99,7 +105,7 @@ class Observer:
         context = self._context
         namespace = frontend.metadata.namespace
         target = acceptance.target_of(frontend, context.settings)
-        raw, balancer = await self._load_balancer(target)
+        _, balancer = await self._load_balancer(target)
         permission = None
         if balancer is not None:
             labels = await context.namespace_labels(namespace)
@@ -112,12 +118,28 @@ class Observer:
             load_balancer=balancer,
             permission=permission,
         )
+        places = places_of(frontend, target)
+        barred: frozenset[ObjectName] = frozenset()
+        if FINALIZER in frontend.metadata.finalizers:
+            barred = frozenset([place for place in places if await self._bars(place, namespace)])
         if target is None or balancer is None or permission is None or not permission.anything:
-            # One that this version cannot read is there all the same: what is installed stays.
-            unreadable = raw is not None and balancer is None and not _is_going(raw)
-            leave = FINALIZER in frontend.metadata.finalizers and not unreadable
-            return Observation(view=view, polled=False, unresolved=False, leave=leave)
-        return await self._resolved(view, target, balancer)
+            installed = FINALIZER in frontend.metadata.finalizers
+            leave = installed and barred == frozenset(places)
+            return Observation(
+                view=view, polled=False, unresolved=False, barred=barred, leave=leave
+            )
+        return replace(await self._resolved(view, target, balancer), barred=barred)
+
+    async def _bars(self, place: ObjectName, namespace: str) -> bool:
+        """Whether a load balancer is gone, or going, or grants the namespace nothing.
+
+        One that this version cannot read is there all the same: what is installed stays.
+        """
+        raw, balancer = await self._load_balancer(place)
+        if balancer is None:
+            return raw is None or _is_going(raw)
+        labels = await self._context.namespace_labels(namespace)
+        return not acceptance.permission_of(balancer, namespace, labels).anything
 
     async def _resolved(
         self, view: View, target: ObjectName, balancer: LoadBalancer
@@ -131,6 +153,7 @@ class Observer:
             *(self._own(frontend, entry, target, manifest) for entry in frontend.spec.certificates),
             *(self._shared(served.name, target, manifest) for served in balancer.spec.certificates),
         )
+        candidates += self._departing(frontend, candidates, target, manifest)
         farm, problem = await self._farm(frontend)
         return Observation(
             view=replace(
@@ -141,7 +164,7 @@ class Observer:
                 farm_problem=problem,
                 prior_farm=prior_farm(manifest),
             ),
-            polled=any(entry.secret_ref is not None for entry in frontend.spec.certificates),
+            polled=_is_polled(frontend),
             unresolved=problem is not None,
             seen={} if held is None else {held["metadata"]["name"]: held},
         )
@@ -160,14 +183,13 @@ class Observer:
             ready=self._claims.ready(view.frontend, balancer, wanted),
         )
 
-    async def confirms_leaving(self, frontend: Frontend) -> bool:
-        """Whether live reads agree that the load balancer is gone or grants nothing any more."""
+    async def confirmed(self, frontend: Frontend) -> Observation:
+        """The observation after live reads of what could bar the frontend from load balancers."""
         target = acceptance.target_of(frontend, self._context.settings)
-        if target is None:
-            return True
-        await self._context.live(LOADBALANCERS, *target)
+        for place in places_of(frontend, target):
+            await self._context.live(LOADBALANCERS, *place)
         await self._context.live(NAMESPACES, None, frontend.metadata.namespace)
-        return (await self.observe(frontend)).leave
+        return await self.observe(frontend)
 
     async def _load_balancer(
         self, target: ObjectName | None
@@ -215,6 +237,28 @@ class Observer:
             prior=prior_binding(manifest, bundle, held),
             shared=True,
         )
+
+    def _departing(
+        self,
+        frontend: Frontend,
+        listed: Sequence[Candidate],
+        target: ObjectName,
+        manifest: Manifest | None,
+    ) -> list[Candidate]:
+        """What is served and listed no more, while what replaces it has no material yet."""
+        if manifest is None or all(one.material or one.shared for one in listed):
+            return []
+        found = []
+        sources = {one.source for one in listed}
+        for entry in manifest.certificates:
+            held = self._context.store.get(SECRET, target.namespace, entry.bundle)
+            source = None if held is None else source_of_bundle(target, held)
+            if source is None or source in sources:
+                continue
+            if source.namespace == frontend.metadata.namespace:
+                prior = prior_binding(manifest, entry.bundle, held)
+                found.append(Candidate(source=source, prior=prior, departing=True))
+        return found
 
     async def _certificate(
         self, source: CertificateSource
@@ -292,6 +336,15 @@ class Observer:
         return BackendTLS(ca_pem=trusted, server_name=farm.verify.server_name)
 
 
+def places_of(frontend: Frontend, target: ObjectName | None) -> tuple[ObjectName, ...]:
+    """Where something of the frontend may be installed: what its status says, and its target.
+
+    The two differ while a frontend moves because the installation's default has changed.
+    """
+    told = ObjectName.parse(frontend.status.load_balancer)
+    return tuple(dict.fromkeys(place for place in (told, target) if place is not None))
+
+
 def nodes_of(context: Context, target: ObjectName) -> tuple[NodeLease, ...]:
     """The nodes of a HAProxy load balancer by their agents' Leases, their heartbeats in our time."""
     heartbeats = heartbeats_of(context.store)
@@ -324,6 +377,16 @@ def _installed(secret: Object | None, manifest: Manifest | None) -> Installed | 
     if secret is None:
         return Installed()
     return None if manifest is None else installed_of(manifest)
+
+
+def _is_polled(frontend: Frontend) -> bool:
+    """Whether it refers to a Service, or to a Secret that need not carry our label."""
+    if any(entry.secret_ref is not None for entry in frontend.spec.certificates):
+        return True
+    farm = acceptance.chosen_farm(frontend.spec)
+    if farm is None or frontend.spec.redirect_location:
+        return False
+    return farm.service_ref is not None or farm.verify is not None
 
 
 def _is_going(raw: Object) -> bool:

@@ -24,7 +24,12 @@ from certfront.reconcilers import statuses, unreadable
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import HAProxyProvider
-from certfront.reconcilers.frontends.observation import Observation, Observer, nodes_of
+from certfront.reconcilers.frontends.observation import (
+    Observation,
+    Observer,
+    nodes_of,
+    places_of,
+)
 from certfront.reconcilers.frontends.progress import Progress, measure
 from certfront.reconcilers.frontends.report import releasing, report
 from certfront.reconcilers.frontends.waiting import Waiting
@@ -84,7 +89,9 @@ class FrontendReconciler:
         if frontend.metadata.deletion_timestamp is not None:
             return await self._delete(key, raw, frontend)
         observation = await self._observer.observe(frontend)
-        if observation.leave and await self._observer.confirms_leaving(frontend):
+        if observation.leave or observation.barred:
+            observation = await self._observer.confirmed(frontend)
+        if observation.leave:
             return await self._leave(key, raw, frontend)
         return await self._advance(key, raw, observation)
 
@@ -113,34 +120,40 @@ class FrontendReconciler:
         self._note(key, view, decision, progress)
         if not self._in_grace(key, decision, progress):
             status = report(view, decision, progress)
-            former = await self._left_former(key, view, progress)
+            former = await self._left_former(key, view, progress, observation.barred)
             if former is not None:
                 status = msgspec.structs.replace(status, load_balancer=str(former))
             await self._report(raw, view, status)
         return Result(after=self._next(key, observation, decision, progress))
 
     async def _left_former(
-        self, key: Key, view: View, progress: Progress | None
+        self, key: Key, view: View, progress: Progress | None, barred: frozenset[ObjectName]
     ) -> ObjectName | None:
         """Take a frontend off the load balancer that it has moved from, once the new one serves it.
 
-        Only a changed default moves one. Returns the former load balancer while it is not left.
+        Only a changed default moves one; from one that is `barred` it is taken off at once. Returns
+        the former load balancer while it is not left.
         """
         told = ObjectName.parse(view.frontend.status.load_balancer)
-        if told is None or told == view.target:
+        installed = FINALIZER in view.frontend.metadata.finalizers
+        if told is None or told == view.target or not installed:
             self._leaving.pop(key, None)
             return None
-        if progress is None or not progress.settled:
+        if told in barred or (progress is not None and progress.settled):
+            left = told
+        elif view.target is not None and view.target in barred:
+            left = view.target
+        else:
             return told
         since = self._leaving.setdefault(key, self._context.clock.now())
         async with self._context.domains.exclusive(
-            target_domain(told), patience=_PATIENCE_FOR_DOMAIN
+            target_domain(left), patience=_PATIENCE_FOR_DOMAIN
         ):
-            gone = await release.take_off(self._context, told, view.frontend, since=since)
+            gone = await release.take_off(self._context, left, view.frontend, since=since)
         if gone:
             self._leaving.pop(key, None)
-            return None
-        self._pending.set(key, told)
+            return None if left == told else told
+        self._pending.set(key, left)
         return told
 
     async def _withdraw(self, key: Key, target: ObjectName, decision: Decision) -> None:
@@ -231,10 +244,12 @@ class FrontendReconciler:
         hold = (view.target, view.frontend.metadata.generation, names)
         before = self._held.get(key)
         self._held[key] = hold
-        if before is not None and before != hold:
-            for target in {before[0], hold[0]}:
-                self._wake_losers(key, target)
-        if decision.listener is not None and (before is None or before != hold):
+        if before == hold:
+            return
+        # Also on the first pass since a start: those who lost to what it held before wait already.
+        for target in {hold[0]} if before is None else {before[0], hold[0]}:
+            self._wake_losers(key, target)
+        if decision.listener is not None:
             self._context.enqueue(
                 Key(key.kind, *rival.frontend)
                 for rival in view.rivals
@@ -315,7 +330,7 @@ class FrontendReconciler:
             return
         waiting = [
             node
-            for target in _installed_at(frontend, self._context)
+            for target in self._places(frontend)
             for node in release.waited_for(self._context, target, frontend)
         ]
         status = releasing(frontend, waiting, now)
@@ -334,7 +349,7 @@ class FrontendReconciler:
 
     async def _taken_off(self, key: Key, frontend: Frontend, since: datetime) -> bool:
         """Do the next step of the release everywhere; whether nothing is installed any more."""
-        for target in _installed_at(frontend, self._context):
+        for target in self._places(frontend):
             async with self._context.domains.exclusive(
                 target_domain(target), patience=_PATIENCE_FOR_DOMAIN
             ):
@@ -345,6 +360,10 @@ class FrontendReconciler:
                 return False
             self._context.enqueue([Key(LOADBALANCER, *target)])
         return True
+
+    def _places(self, frontend: Frontend) -> tuple[ObjectName, ...]:
+        """Where something of the frontend may be installed."""
+        return places_of(frontend, acceptance.target_of(frontend, self._context.settings))
 
     def _forget(self, key: Key) -> None:
         self._pending.set(key, None)
@@ -363,10 +382,3 @@ def _held_names(view: View, decision: Decision) -> frozenset[str]:
         return frozenset(decision.listener.hostnames)
     routed = view.installed.routed if view.installed is not None else frozenset[str]()
     return routed if decision.keeps is None else routed & decision.keeps
-
-
-def _installed_at(frontend: Frontend, context: Context) -> tuple[ObjectName, ...]:
-    """Where something of the frontend may be installed: what its status says, and its reference."""
-    told = ObjectName.parse(frontend.status.load_balancer)
-    wanted = acceptance.target_of(frontend, context.settings)
-    return tuple(dict.fromkeys(t for t in (told, wanted) if t is not None))

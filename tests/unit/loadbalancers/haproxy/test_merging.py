@@ -167,3 +167,13 @@ def test_a_frontend_without_names_takes_no_host() -> None:
     plain = next(one for one in result.listeners if not one.tls)
     assert plain.catch_all is None
     assert plain.routes == {"a.example": "a/one"}
+
+
+@pytest.mark.parametrize("bound", [443, 8443])
+def test_what_another_port_is_bound_as_is_no_port_to_ask_for(bound: int) -> None:
+    """However old the frontend is that asks for it: the port 443 is everybody's."""
+    guest = entry("a/guest", created=OLD, port=8443, http_port=None)
+    result = merge([guest, entry("b/one", created="2026-02-01T00:00:00Z")], TYPES, {443: bound})
+    failed = [("manifest-guest", "PortConflict")] if bound == 8443 else []
+    assert [one for one in reasons(result) if one[1] == "PortConflict"] == failed
+    assert 443 in [one.port for one in result.listeners if one.tls]

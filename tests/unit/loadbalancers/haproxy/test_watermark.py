@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from certfront.loadbalancers.haproxy.handover import secret_name
 from certfront.loadbalancers.haproxy.watermark import (
     ANNOTATION,
     Failed,
@@ -18,6 +20,7 @@ from certfront.loadbalancers.haproxy.watermark import (
     render,
     served,
 )
+from certfront.model.meta import ObjectName
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
@@ -49,6 +52,7 @@ FAILED_A = Failed(secret="bundle-a", reason="Expired", message="m")
 FAILED_B = Failed(secret="bundle-b", reason="Expired", message="m")
 NODE_DOWN = Failed(secret="", reason="HAProxyDown", message="m")
 MANY = tuple(Failed(secret=f"bundle-{n}", reason="Expired") for n in range(20))
+TOO_MANY = tuple(Failed(secret=f"bundle-{n}", reason="Expired") for n in range(5000))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,8 @@ MANY = tuple(Failed(secret=f"bundle-{n}", reason="Expired") for n in range(20))
         ([lease(mark=("99", FAILED_A))], 1, "Pending"),
         ([lease(mark=("120", FAILED_A))], 1, "Failed"),
         ([lease(mark=("120", FAILED_B))], 1, "Served"),
-        ([lease(mark=("120", *MANY))], 1, "Unknown"),
+        ([lease(mark=("120", *MANY))], 1, "Served"),
+        ([lease(mark=("120", *TOO_MANY))], 1, "Unknown"),
         ([lease(mark=None)], 1, "Pending"),
         ([lease(mark="garbage")], 1, "Pending"),
         ([lease(mark='{"resourceVersion": "abc"}')], 1, "Pending"),
@@ -84,6 +89,7 @@ MANY = tuple(Failed(secret=f"bundle-{n}", reason="Expired") for n in range(20))
         "an older failure",
         "listed as failed",
         "another one failed",
+        "many others failed",
         "more failures than are listed",
         "no report yet",
         "garbage",
@@ -138,10 +144,12 @@ def test_a_verdict_names_who_decided_it() -> None:
     assert verdict.down == (("c", "no heartbeat"),)
 
 
-def test_a_watermark_lists_eight_failures_and_counts_all() -> None:
-    mark = parse(render("7", [*MANY, *MANY]))
+def test_a_watermark_has_messages_for_eight_failures_and_counts_all() -> None:
+    told = [msgspec.structs.replace(one, message="m") for one in MANY]
+    mark = parse(render("7", [*told, *told]))
     assert mark is not None
-    assert (len(mark.failed), mark.failed_count, mark.resource_version) == (8, 20, "7")
+    assert (len(mark.failed), mark.failed_count, mark.resource_version) == (20, 20, "7")
+    assert sum(one.message == "m" for one in mark.failed) == 8
 
 
 def test_the_failure_of_the_node_is_always_listed() -> None:
@@ -172,3 +180,24 @@ def test_a_lease_is_read_back_under_its_name() -> None:
     assert held is not None
     assert held.node == "n.1"
     assert held.watermark == Watermark(resource_version="5", failed=(FAILED_A,), failed_count=1)
+
+
+def test_hundreds_of_failures_of_others_leave_a_verdict() -> None:
+    """One tenant must not make every frontend of a load balancer unproven."""
+    edge = ObjectName("edge", "haproxy")
+    names = [secret_name(edge, "bundle", "Certificate", "shop", f"c{n}") for n in range(250)]
+    failed = [Failed(secret=name, reason="TooManyListeners", message="m" * 400) for name in names]
+    text = render("120", failed)
+    assert len(text) <= 16 * 1024
+    node = leases(lease(mark=text))
+    ask = {"resource_version": "100", "min_nodes": 1, "now": NOW}
+    assert served(node, secrets={"bundle-a"}, **ask).state == "Served"
+    assert all(served(node, secrets={name}, **ask).state == "Failed" for name in names)
+
+
+def test_a_secret_that_fails_twice_alike_counts_once_where_it_has_no_message() -> None:
+    twice = [msgspec.structs.replace(one, message=text) for one in MANY for text in ("m", "n")]
+    mark = parse(render("120", twice))
+    assert mark is not None
+    assert mark.failed_count == len(mark.failed)
+    assert {one.secret for one in mark.failed} == {one.secret for one in MANY}
