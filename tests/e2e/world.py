@@ -70,11 +70,22 @@ class World:
 
     def stop(self, target: str) -> None:
         """Stop it as its supervisor would."""
+        self._await_ends(target)
         lifecycle.stop(self.name, target)
 
     def kill(self, target: str) -> None:
         """Kill it with SIGKILL."""
+        self._await_ends(target)
         lifecycle.kill(self.name, target)
+
+    def _await_ends(self, target: str) -> None:
+        """Let namespaces of earlier tests end before the API server goes.
+
+        For a moment after its start it does not offer our kinds, and a namespace that ends just
+        then leaves their objects behind.
+        """
+        if target in ("apiserver", "etcd"):
+            self._await_namespaces()
 
     def remove(self, node: str) -> None:
         """Take a node away for good."""
@@ -140,6 +151,11 @@ class World:
 
     def alone(self) -> None:
         """Return once the namespaces of earlier tests are gone, and everything is quiet."""
+        self._await_namespaces()
+        clients.eventually(self._folded, seconds=60, why="told how far the nodes are")
+        self.quiet()
+
+    def _await_namespaces(self) -> None:
         clients.eventually(
             lambda: (
                 not any(
@@ -150,8 +166,6 @@ class World:
             seconds=90,
             why="alone",
         )
-        clients.eventually(self._folded, seconds=60, why="told how far the nodes are")
-        self.quiet()
 
     def _folded(self) -> bool:
         """Whether the load balancer's status has the last reports of its nodes, a while later."""
