@@ -31,7 +31,6 @@ class Route:
 
     load_balancer: LoadBalancer
     permission: Permission
-    frontend: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

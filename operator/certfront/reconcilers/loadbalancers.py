@@ -302,18 +302,11 @@ def _conditions(
         status = "True" if good else "False"
         return Condition(type=kind, status=status, reason=reason.name, message=text)  # type: ignore[arg-type] # one of the two
 
-    if balancer.spec.type not in CAPABILITIES:
-        message = f"Type {balancer.spec.type} is not supported by this version of certfront."
-        reason = reasons.UNSUPPORTED_TYPE
+    refusal = _refusal(balancer)
+    if refusal is not None:
         return (
-            told("Ready", reason, message, good=False),
-            told("Stalled", reason, message, good=True),
-        )
-    if balancer.spec.probe_address:
-        message = "Not supported on a load balancer of type HAProxy: spec.probeAddress. Remove it."
-        return (
-            told("Ready", reasons.UNSUPPORTED_FIELD, message, good=False),
-            told("Stalled", reasons.UNSUPPORTED_FIELD, message, good=True),
+            told("Ready", *refusal, good=False),
+            told("Stalled", *refusal, good=True),
         )
     wanted = balancer.spec.haproxy.min_nodes if balancer.spec.haproxy else 1
     count = f"{ready} of {total} node{'s' if total != 1 else ''} ready"
@@ -329,19 +322,33 @@ def _conditions(
         return (told("Ready", reasons.NODES_DOWN, f"{count}{down}.", good=True),)
     failed = next((node for node in nodes if node.failed), None)
     if failed is not None:
-        first = failed.failed[0]
-        what = f"{first.reason}: {first.message.rstrip('.')}".removesuffix(": ")
-        message = f"{count}. {failed.name} could not apply {first.secret}: {what}."
-        page = f"{documentation}/{node_reasons.page_of(first.reason, reasons.NODE_FAILED)}"
-        return (
-            Condition(
-                type="Ready",
-                status="True",
-                reason=reasons.NODE_FAILED.name,
-                message=with_page(message, page),
-            ),
-        )
+        return (_node_failed(failed, count, documentation),)
     return (told("Ready", reasons.AVAILABLE, f"{count}.", good=True, wrong=False),)
+
+
+def _refusal(balancer: LoadBalancer) -> tuple[Reason, str] | None:
+    """What only a change of the spec can cure."""
+    if balancer.spec.type not in CAPABILITIES:
+        message = f"Type {balancer.spec.type} is not supported by this version of certfront."
+        return reasons.UNSUPPORTED_TYPE, message
+    if balancer.spec.probe_address:
+        message = "Not supported on a load balancer of type HAProxy: spec.probeAddress. Remove it."
+        return reasons.UNSUPPORTED_FIELD, message
+    return None
+
+
+def _node_failed(node: NodeStatus, count: str, documentation: str) -> Condition:
+    """Ready all the same; the page is that of the node's own reason."""
+    first = node.failed[0]
+    what = f"{first.reason}: {first.message.rstrip('.')}".removesuffix(": ")
+    message = f"{count}. {node.name} could not apply {first.secret}: {what}."
+    page = f"{documentation}/{node_reasons.page_of(first.reason, reasons.NODE_FAILED)}"
+    return Condition(
+        type="Ready",
+        status="True",
+        reason=reasons.NODE_FAILED.name,
+        message=with_page(message, page),
+    )
 
 
 def _down(nodes: tuple[NodeStatus, ...]) -> str:

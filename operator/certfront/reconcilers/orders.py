@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from certfront.engine.keys import Key
 from certfront.engine.store import Object
@@ -35,7 +35,7 @@ from certfront.model.certificate import Certificate
 from certfront.model.frontend import Frontend
 from certfront.model.issuer import Issuer
 from certfront.model.loadbalancer import LoadBalancer
-from certfront.model.meta import InvalidObject, ObjectName, Value, parse, plain
+from certfront.model.meta import InvalidObject, ObjectName, parse, parsed, plain
 from certfront.model.secret_data import value_of
 from certfront.model.times import from_text, to_text
 from certfront.pki import chain, issue, keys
@@ -47,8 +47,7 @@ from certfront.reconcilers.frontends.observation import nodes_of
 from certfront.reconcilers.stores import CERTIFICATE, ISSUER, LOADBALANCER, SECRET
 from certfront.reconcilers.view import View as CertificateView
 from certfront.reconcilers.view import kept_key
-
-V = TypeVar("V", bound=Value)
+from certfront.reconcilers.wakeups import is_handed_over
 
 ATTEMPT = "certfront.io/attempt"
 ORDER_URL = "certfront.io/order-url"
@@ -123,13 +122,8 @@ class OrderReconciler:
                 yield secret
         for key in lookup(("challenge", str(certificate))):
             secret = self._context.store.find(key)
-            if secret is not None and self._is_handed_over(secret):
+            if secret is not None and is_handed_over(self._context.store, secret):
                 yield secret
-
-    def _is_handed_over(self, secret: Object) -> bool:
-        metadata = secret["metadata"]
-        balancer = metadata["labels"].get(handover.LOAD_BALANCER_LABEL, "")
-        return self._context.store.get(LOADBALANCER, metadata["namespace"], balancer) is not None
 
     async def _seen(self, view: CertificateView, trigger: Trigger, issuer: Issuer) -> View:
         status = view.certificate.status
@@ -301,13 +295,13 @@ async def routes_of(
     routes: list[Route] = []
     for key in context.indices.frontends_by_certificate.lookup(where):
         obj = context.store.find(key)
-        frontend = _parsed(Frontend, obj) if obj is not None else None
+        frontend = parsed(Frontend, obj) if obj is not None else None
         target = acceptance.target_of(frontend, context.settings) if frontend else None
-        if target is not None and frontend is not None:
-            routes += _route(context, target, namespace, labels, frontend.metadata.name)
+        if target is not None:
+            routes += _route(context, target, namespace, labels)
     for key in context.indices.load_balancers_by_certificate.lookup(where):
         target = ObjectName(key.namespace, key.name)
-        routes += _route(context, target, namespace, labels, "")
+        routes += _route(context, target, namespace, labels)
     return challenges.routes_for(names, routes)
 
 
@@ -334,7 +328,7 @@ def _thumbprint(context: Context, certificate: Object) -> str | None:
     for value in context.indices.certificates_by_issuer.values_of(key):
         namespace, name = cast("tuple[str, str]", value)
         found = context.store.find(Key(ISSUER, namespace, name))
-        issuer = _parsed(Issuer, found) if found else None
+        issuer = parsed(Issuer, found) if found else None
         if issuer is None or issuer.spec.acme is None:
             continue
         holder = account_secret_name(issuer, issuer.spec.acme)
@@ -352,14 +346,13 @@ def _route(
     target: ObjectName,
     namespace: str,
     labels: Mapping[str, str],
-    frontend: str,
 ) -> list[Route]:
     obj = context.store.get(LOADBALANCER, target.namespace, target.name)
-    balancer = _parsed(LoadBalancer, obj) if obj is not None else None
+    balancer = parsed(LoadBalancer, obj) if obj is not None else None
     if balancer is None:
         return []
     permission = acceptance.permission_of(balancer, namespace, labels)
-    return [Route(load_balancer=balancer, permission=permission, frontend=frontend)]
+    return [Route(load_balancer=balancer, permission=permission)]
 
 
 def _translated(outcome: drivers.Outcome, view: CertificateView) -> Outcome:
@@ -483,10 +476,3 @@ def _pending_secret(
         "immutable": True,
         "data": {PENDING_KEY: base64.b64encode(key_pem).decode()},
     }
-
-
-def _parsed(kind: type[V], obj: Object) -> V | None:
-    try:
-        return parse(kind, obj)
-    except InvalidObject:
-        return None

@@ -105,7 +105,7 @@ def _of_handover(store: Store, indices: Indices, obj: Object) -> Iterator[Key]:
     """
     annotations = obj["metadata"].get("annotations") or {}
     namespace = obj["metadata"]["namespace"]
-    handed_over = _is_handed_over(store, obj)
+    handed_over = is_handed_over(store, obj)
     certificate = ObjectName.parse(annotations.get("certfront.io/certificate", ""))
     frontend = ObjectName.parse(annotations.get("certfront.io/frontend", ""))
     if frontend is not None and handed_over:
@@ -124,7 +124,7 @@ def _of_handover(store: Store, indices: Indices, obj: Object) -> Iterator[Key]:
         yield Key(CERTIFICATE, *certificate)
 
 
-def _is_handed_over(store: Store, obj: Object) -> bool:
+def is_handed_over(store: Store, obj: Object) -> bool:
     """Whether the Secret is for the agents of a LoadBalancer that is there."""
     labels = _labels(obj)
     balancer = labels.get("certfront.io/load-balancer", "")

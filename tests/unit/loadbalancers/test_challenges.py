@@ -22,7 +22,6 @@ def route(name: str, *granted: str, kind: str = "HAProxy") -> Route:
             spec=LoadBalancerSpec(type=kind),  # type: ignore[arg-type] # one of its literals
         ),
         permission=Permission(namespace="shop", unrestricted=False, grants=grants),
-        frontend="shop",
     )
 
 
