@@ -5,6 +5,7 @@ Losing the Lease, or the cluster's history, ends the process at once: it starts 
 """
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -57,6 +58,8 @@ THREADS: Final = 4
 STOP_SECONDS: Final = 20.0
 STUCK_SECONDS: Final = 600.0
 SILENT_SECONDS: Final = 60.0
+COLLECT_EVERY: Final = 20_000
+"""Allocations between two runs of the cycle collector; Python's 700 take a tenth of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ class Operator:
 
 async def run(settings: Settings) -> None:
     """Run the operator until it is asked to stop (SIGTERM, SIGINT)."""
+    gc.set_threshold(COLLECT_EVERY, 20, 20)
     counted = Metrics()
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -251,6 +255,8 @@ async def _cover_and_sweep(sweep: Sweep) -> None:
         except ApiError as error:
             _log.warning("the first list could not be read: %s", error)
             await asyncio.sleep(1)
+    # What the first list brought stays: it need not be looked through for cycles again.
+    gc.freeze()
     await sweep.run(transient=(ApiError,))
 
 

@@ -1,6 +1,7 @@
 """The basics of what a scraper wants to know, in Prometheus' terms; no label has a value of a secret."""
 
 from collections.abc import Iterable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -37,18 +38,29 @@ class Metrics:
             ("verb", "status"),
             registry=self.registry,
         )
+        # A series is looked up under a lock and by text: the few there are, once.
+        self._series_of_passes = cache(
+            lambda kind, outcome: (
+                self._reconciles.labels(kind, outcome),
+                self._seconds.labels(kind),
+            )
+        )
+        self._series_of_requests = cache(
+            lambda verb, status: self._requests.labels(verb, str(status))
+        )
         self._events = Counter(
             "certfront_events", "Events posted by reason.", ("reason",), registry=self.registry
         )
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
         """A pass has ended."""
-        self._reconciles.labels(kind, outcome).inc()
-        self._seconds.labels(kind).observe(seconds)
+        passes, durations = self._series_of_passes(kind, outcome)
+        passes.inc()
+        durations.observe(seconds)
 
     def requested(self, verb: str, status: int) -> None:
         """A request was sent to the API server."""
-        self._requests.labels(verb, str(status)).inc()
+        self._series_of_requests(verb, status).inc()
 
     def event_posted(self, reason: str) -> None:
         """An Event was posted."""

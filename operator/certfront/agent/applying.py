@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from certfront.agent.exchange import NoAnswer
@@ -65,8 +65,12 @@ class Applier:
         """Observe everything anew at the next target."""
         self._memory = None
 
-    async def apply(self, target: Target) -> None:
+    async def apply(self, target: Target, accepted: Callable[[], None]) -> None:
         """Make disk and memory what the target says; does nothing where they are.
+
+        `accepted` is called, in a thread, once HAProxy takes the configuration and the bundles, and
+        before the first name is added or removed: an agent that is killed after that must not take
+        back what is served, should there be no API server when it starts again.
 
         Raises NoAnswer if HAProxy is down, ReloadRefused if it does not take the configuration, and
         BundlesRefused if it does not take a pair at run time (its file is as before then).
@@ -82,18 +86,20 @@ class Applier:
         if worker.description != target.rendered.digest or not self._fits_runtime(memory, target):
             memory = await self._by_reload(target)
         try:
-            await self._at_runtime(memory, target)
+            await self._at_runtime(memory, target, accepted)
         except Refused as refused:
             _log.warning("a run-time change was refused, reloading: %s", refused)
-            await self._after_reload(await self._by_reload(target), target)
+            await self._after_reload(await self._by_reload(target), target, accepted)
 
     async def _observed(self, worker: int, target: Target) -> Memory:
         self._memory = await observe(self._runtime, worker, self._map_paths(target))
         return self._memory
 
-    async def _after_reload(self, memory: Memory, target: Target) -> None:
+    async def _after_reload(
+        self, memory: Memory, target: Target, accepted: Callable[[], None]
+    ) -> None:
         try:
-            await self._at_runtime(memory, target)
+            await self._at_runtime(memory, target, accepted)
         except Refused as refused:
             raise NoAnswer(f"HAProxy refuses run-time changes: {refused}") from None
 
@@ -142,9 +148,12 @@ class Applier:
             and all(bundle.fits_command for bundle in stale)
         )
 
-    async def _at_runtime(self, memory: Memory, target: Target) -> None:
+    async def _at_runtime(
+        self, memory: Memory, target: Target, accepted: Callable[[], None]
+    ) -> None:
         """Files, then memory; additions, then removals. Does nothing where all is right."""
         await self._install_bundles(memory, target)
+        await asyncio.to_thread(accepted)
         await asyncio.to_thread(self._files.write, target)
         for file in target.rendered.crt_lists:
             await self._adjust_list(memory, file, target)

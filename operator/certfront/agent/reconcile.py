@@ -327,7 +327,7 @@ class Node:
             challenges=dict(choice.challenges),
         )
         try:
-            await self._applier.apply(target)
+            await self._applier.apply(target, lambda: save(self._disk, state))
         except NoAnswer:
             # HAProxy is down: what it starts from is right, all the same.
             await asyncio.to_thread(self._files.write, target)
@@ -344,6 +344,7 @@ class Node:
     async def _back_to_applied(self, log: str) -> tuple[Failed, ...]:
         """Undo the files of a refused reload; the bundles that the log blames, if any."""
         applied = self._applied
+        await asyncio.to_thread(save, self._disk, self._state)
         changed = {
             name
             for name, bundle in self._files.bundles.items()

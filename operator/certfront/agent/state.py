@@ -48,7 +48,8 @@ def load(disk: Disk) -> State:
 
 def save(disk: Disk, state: State) -> None:
     """Write the state, atomically, unless it is there already."""
-    content = msgspec.json.encode(state)
+    # Sorted: a list has another order than the events that came one by one, and is no change.
+    content = msgspec.json.encode(state, order="deterministic")
     if disk.read(STATE_FILE) != content:
         disk.write({STATE_FILE: content})
 

@@ -4,8 +4,8 @@ The spec hash is stored on the TLS Secret; equal hashes mean that nothing has to
 """
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ class WantedKey:
     keep: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """A Certificate's spec, normalised: names are lower-case A-labels, folded and sorted."""
 
@@ -45,7 +45,7 @@ class Wanted:
         """Every name and address that the certificate must cover."""
         return (*self.request.dns_names, *self.request.ip_addresses)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Identifies the spec, whoever issues it; 16 hex digits."""
         return _digest(
@@ -54,7 +54,7 @@ class Wanted:
                 "commonName": self.request.common_name,
                 "dnsNames": self.request.dns_names,
                 "ipAddresses": self.request.ip_addresses,
-                "subject": msgspec.to_builtins(self.request.subject),
+                "subject": self.request.subject,
                 "duration": self.request.duration.total_seconds(),
                 "usages": sorted(self.request.usages),
                 "isCA": self.request.is_ca,
@@ -137,5 +137,4 @@ def _request(certificate: Certificate) -> Request:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:16]

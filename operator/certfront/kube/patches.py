@@ -18,11 +18,11 @@ def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
         if value is None:
             continue
         before = old.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
+        if isinstance(value, dict) and isinstance(before, dict):
             inner = merge_difference(before, value)
             if inner:
                 patch[key] = inner
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             # There is nothing to merge into, so nulls inside have nothing to remove.
             patch[key] = _without_nulls(value)
         elif value != before or type(value) is not type(before):
@@ -32,7 +32,7 @@ def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
 
 def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _without_nulls(inner) if isinstance(inner, Mapping) else inner
+        key: _without_nulls(inner) if isinstance(inner, dict) else inner
         for key, inner in value.items()
         if inner is not None
     }

@@ -12,7 +12,7 @@ _LONGEST = 64
 
 def to_text(moment: datetime) -> str:
     """`moment` (aware) in UTC without fractions, as Kubernetes writes it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def from_text(text: str) -> datetime:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import idna
 
@@ -69,6 +70,8 @@ def normalise_name(text: str) -> str:
 
 def is_ip(text: str) -> bool:
     """Say whether a text is the literal of an address, canonical or not."""
+    if ":" not in text and text.strip("0123456789."):
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -95,7 +98,9 @@ def covered_by(san_names: Iterable[str], name: str) -> bool:
     return any(covers(pattern, name) for pattern in san_names)
 
 
+@lru_cache(maxsize=1024)
 def _normalise(name: str, label_syntax: re.Pattern[str]) -> str:
+    """Remembered, because one pass over a certificate asks for the same few names several times."""
     if len(name) > _MAX_INPUT:
         raise InvalidName(f"longer than {MAX_NAME_LENGTH} octets")
     if is_ip(name):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from cryptography import x509
 
@@ -21,7 +21,7 @@ MAX_CHAIN_LENGTH = 10
 """Certificates of a chain, the leaf and a root included."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class KeyPair:
     """A chain, leaf first and without the root, the leaf's private key, and the root if known.
 
@@ -37,7 +37,7 @@ class KeyPair:
         """The server certificate."""
         return self.chain[0]
 
-    @property
+    @cached_property
     def tls_crt(self) -> bytes:
         """The leaf and its intermediates in PEM: LF, one newline at the end."""
         return certificates.to_pem(self.chain)

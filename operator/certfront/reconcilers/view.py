@@ -1,6 +1,7 @@
 """What one pass over a Certificate knows, gathered before it decides."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from certfront.engine.store import Object
 from certfront.issuance import needs
@@ -13,7 +14,7 @@ from certfront.model.errors import Refused
 from certfront.pki import keys
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class View:
     """Everything one pass knows. `refusal` is set where the spec itself cannot be carried out."""
 
@@ -25,7 +26,7 @@ class View:
     supply: Supply
     live: bool = False
 
-    @property
+    @cached_property
     def spec_hash(self) -> SpecHash | None:
         """What the next Secret will carry; None where the spec was not understood."""
         return SpecHash.of(self.wanted, self.supply.identity or "") if self.wanted else None
@@ -35,7 +36,7 @@ class View:
         """One more than anything seen, in the Secret or in status."""
         return max(self.record.revision, self.certificate.status.revision) + 1
 
-    @property
+    @cached_property
     def need(self) -> str:
         """The need that the next Secret fulfils; empty where the spec was not understood."""
         spec_hash = self.spec_hash

@@ -64,6 +64,45 @@ async def test_an_echo_and_what_is_older_queue_nothing(context: Context) -> None
     assert await _taken(context) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "seen", "echo"),
+    [
+        ("MODIFIED", certificate("5"), True),
+        ("ADDED", certificate("5"), True),
+        (None, certificate("5"), True),
+        ("MODIFIED", certificate("6"), False),
+        ("MODIFIED", certificate("4"), False),
+        ("ADDED", certificate("5", uid="another"), False),
+        ("DELETED", certificate("5"), False),
+    ],
+    ids=["change", "start of a watch", "list", "newer", "older", "other object", "deletion"],
+)
+async def test_only_the_very_state_that_is_held_is_an_echo(
+    context: Context, change: str | None, seen: dict[str, Any], echo: bool
+) -> None:
+    """An older state is none: after a restore of etcd it is the truth."""
+    assert not watches.is_echo(context, "Certificate", change, seen)
+    watches.observe(context, "Certificate", "ADDED", certificate("5"))
+    assert watches.is_echo(context, "Certificate", change, seen) is echo
+
+
+def test_kopf_sees_no_difference_and_writes_nothing_of_its_own() -> None:
+    """Its annotations would hold a copy of a Secret's data, and cost a write per object."""
+    storages = watches.settings().persistence
+    body, patch = kopf.Body(certificate("5")), kopf.Patch()
+    essence = storages.diffbase_storage.build(body=body)
+    assert essence == {}
+    assert storages.diffbase_storage.fetch(body=body) is None
+    storages.diffbase_storage.store(body=body, patch=patch, essence=essence)
+    progress = storages.progress_storage
+    progress.store(key=kopf.HandlerId("watch"), record={}, body=body, patch=patch)
+    progress.touch(body=body, patch=patch, value="now")
+    progress.purge(key=kopf.HandlerId("watch"), body=body, patch=patch)
+    assert progress.fetch(key=kopf.HandlerId("watch"), body=body) is None
+    assert progress.clear(essence=essence) == essence
+    assert not patch
+
+
 async def test_a_deletion_is_taken_unless_it_is_of_an_earlier_object(context: Context) -> None:
     watches.observe(context, "Certificate", "ADDED", certificate("5", uid="new"))
     watches.observe(context, "Certificate", "DELETED", certificate("4", uid="old"))
