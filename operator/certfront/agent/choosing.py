@@ -83,7 +83,10 @@ def _entries(state: State, offers: Offers) -> tuple[Entry, ...]:
     for name, accepted in state.manifests.items():
         if name in offers.manifests:
             continue
-        if not offers.resource_version or name in offers.secrets:
+        if not offers.resource_version:
+            present = name not in state.vanished
+            entries.append(Entry(secret=name, manifest=accepted, present=present))
+        elif name in offers.secrets:
             entries.append(Entry(secret=name, manifest=accepted))
         elif not accepted.disabled:
             entries.append(Entry(secret=name, manifest=accepted, present=False))

@@ -325,6 +325,7 @@ class Node:
             synced=self._state.synced or bool(offers.resource_version),
             manifests={one.secret: one.manifest for one in entries},
             challenges=dict(choice.challenges),
+            vanished=tuple(sorted(one.secret for one in entries if not one.present)),
         )
         try:
             await self._applier.apply(target, lambda: save(self._disk, state))

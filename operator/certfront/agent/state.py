@@ -23,12 +23,14 @@ class State(Value, frozen=True, kw_only=True):
     """Accepted manifests and challenges, by the names of their Secrets.
 
     `synced` once a whole list has been read: before that, an empty node is new and not ready.
+    `vanished` names the manifests whose Secrets are gone: a restart must not let them win a contest.
     """
 
     version: int = _VERSION
     synced: bool = False
     manifests: dict[str, Manifest] = msgspec.field(default_factory=dict)
     challenges: dict[str, Challenges] = msgspec.field(default_factory=dict)
+    vanished: tuple[str, ...] = ()
 
 
 def load(disk: Disk) -> State:

@@ -109,6 +109,9 @@ class Runner:
                 await self._one_pass(key)
             finally:
                 self._queue.done(key)
+            # A pass over a converged object waits for nothing: without this, thousands of them would
+            # run in one go, and the Lease be lost meanwhile.
+            await asyncio.sleep(0)
 
     async def _one_pass(self, key: Key) -> None:
         if not self._may_act():

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
+import msgspec
 
 from certfront.engine.keys import Key
 from certfront.engine.queue import Priority
-from certfront.engine.store import Object, key_of
+from certfront.engine.store import Object, key_of, trim_metadata
 from certfront.handlers.stateless import NoDiffBase, NoProgress
 from certfront.kube.resources import Resource
 from certfront.reconcilers.context import Context
@@ -50,7 +51,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10
     chosen.watching.connect_timeout = CONNECT_TIMEOUT_SECONDS
     chosen.watching.chunk_size = 500
-    chosen.queueing.idle_timeout = 1.0
+    chosen.queueing.idle_timeout = 0.2
     for kind, label in WATCHED_LABEL.items():
         chosen.watching.label_selectors[RESOURCES[kind].plural] = label
     return chosen
@@ -87,6 +88,12 @@ def repaired(context: Context, key: Key, before: Object | None, after: Object | 
     context.enqueue(concerned, Priority.DEFERRED)
 
 
+def _compact(obj: Object) -> Object:
+    """The same object in two thirds of the memory: msgspec lets all objects share their keys."""
+    compact: Object = msgspec.json.decode(msgspec.json.encode(trim_metadata(obj)))
+    return compact
+
+
 def _incarnation(obj: Object) -> tuple[str | None, str | None]:
     metadata = obj["metadata"]
     return metadata.get("uid"), metadata.get("resourceVersion")
@@ -106,7 +113,7 @@ def _watch(registry: kopf.OperatorRegistry, context: Context, resource: Resource
         when=is_news,
     )
     async def watched(event: kopf.RawEvent, **_: Any) -> None:
-        observe(context, resource.kind, event["type"], dict(event["object"]))
+        observe(context, resource.kind, event["type"], _compact(dict(event["object"])))
 
 
 async def _login_with_service_account(**kwargs: Any) -> kopf.ConnectionInfo | None:

@@ -50,6 +50,7 @@ _JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _APPLY_PATCH: Final = "application/apply-patch+yaml"
 _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_IDENTITY: Final = ("namespace", "name", "uid", "resourceVersion")
 
 # etcd holds objects of 1.5 MiB; JSON escapes can make more of them.
 _LARGEST_OBJECT: Final = 16 * 2**20
@@ -210,7 +211,8 @@ class ApiClient:
     ) -> Listing:
         """All objects of a kind (of a namespace), as of now: no resourceVersion, so a quorum read.
 
-        `metadata_only` asks for metadata alone. Items always carry the kind's apiVersion and kind.
+        Items always carry the kind's apiVersion and kind. `metadata_only` asks for metadata alone and
+        keeps what identifies an object and its revision: name, namespace, uid and resourceVersion.
         """
         request = _Request(
             verb="list",
@@ -422,7 +424,11 @@ class ApiClient:
             page = await self._call(
                 replace(request, query=query), timeout=_LIST_TIMEOUT, largest=_LARGEST_PAGE
             )
-            items += [_typed(resource, item) for item in page.get("items") or ()]
+            found = page.get("items") or ()
+            if request.accept == _METADATA_LIST:
+                # Whoever compares thousands of revisions needs no labels and managedFields of them.
+                found = [{"metadata": _identity(item["metadata"])} for item in found]
+            items += [_typed(resource, item) for item in found]
             metadata = page.get("metadata", {})
             following = metadata.get("continue")
             if not following:
@@ -615,6 +621,10 @@ def _routing(configuration: Configuration) -> dict[str, Any]:
 
 def _typed(resource: Resource, body: Mapping[str, Any]) -> Object:
     return {**body, "apiVersion": resource.api_version, "kind": resource.kind}
+
+
+def _identity(metadata: Object) -> Object:
+    return {key: metadata[key] for key in _IDENTITY if key in metadata}
 
 
 def _namespace_of(resource: Resource, body: Mapping[str, Any]) -> str | None:

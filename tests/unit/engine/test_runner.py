@@ -216,6 +216,26 @@ async def test_one_key_is_never_with_two_workers() -> None:
     assert set(counts.outcomes) == {"requeue"}
 
 
+async def test_passes_that_wait_for_nothing_leave_others_their_turn() -> None:
+    """Thousands of converged objects at a start must not hold up the renewal of the Lease."""
+    clock = FrozenClock()
+    queue = new_queue(clock)
+    keys, workers = 320, 32
+    for number in range(keys):
+        queue.add(Key("Certificate", "shop", f"c{number}"))
+
+    async def converged(key: Key) -> Result:
+        return Result()
+
+    runner = Runner(queue, {"Certificate": converged}, clock=clock, workers=workers)
+    turns = 0
+    async with running(runner):
+        while queue.depth():
+            await asyncio.sleep(0)
+            turns += 1
+    assert turns >= keys / workers
+
+
 async def test_a_stop_waits_for_the_pass_that_runs_and_starts_no_other() -> None:
     started, proceed = asyncio.Event(), asyncio.Event()
     seen = []
