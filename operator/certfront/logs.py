@@ -19,20 +19,8 @@ def _masked(text: str) -> str:
     return _SECRET.sub("(masked)", text)
 
 
-class Redaction(logging.Filter):
-    """Masks private keys and bearer tokens, wherever they come from: the last line of defence."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record where it must be; every record passes."""
-        text = record.getMessage()
-        masked = _masked(text)
-        if masked != text:
-            record.msg, record.args = masked, ()
-        return True
-
-
 class RedactedFormatter(logging.Formatter):
-    """Masks tracebacks too, which filters do not see."""
+    """Masks private keys and bearer tokens in the whole line, arguments and tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, masked."""
@@ -42,7 +30,6 @@ class RedactedFormatter(logging.Formatter):
 def configure(*, verbose: bool) -> None:
     """Log to stderr from INFO on (our own packages from DEBUG on where `verbose`)."""
     handler = logging.StreamHandler()
-    handler.addFilter(Redaction())
     handler.setFormatter(RedactedFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("certfront").setLevel(logging.DEBUG if verbose else logging.INFO)

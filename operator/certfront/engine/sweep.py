@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -142,18 +143,19 @@ class Sweep:
         return listing
 
     async def _await_store(self, kind: str, items: list[Object]) -> None:
-        pending = items
+        waiting = deque(items)
         changes, since = -1, self._clock.monotonic()
         while True:
-            missing = set(self._store.uncovered(kind, pending))
-            if not missing:
+            # Only the next one is looked at: each look at all of thousands would delay their coming.
+            while waiting and not self._store.uncovered(kind, (waiting[0],)):
+                waiting.popleft()
+            if not waiting:
                 return
-            pending = [item for item in pending if key_of(kind, item) in missing]
             if self._store.changes != changes:
                 changes, since = self._store.changes, self._clock.monotonic()
             elif self._clock.monotonic() - since >= self._patience:
                 # Deleted before the watch began, or lost by it.
-                await self._repair(missing)
+                await self._repair(self._store.uncovered(kind, waiting))
                 return
             await asyncio.sleep(_LOOK_AGAIN)
 

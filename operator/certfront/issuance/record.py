@@ -5,11 +5,12 @@ A Secret is ours if it is a TLS Secret whose marker names this Certificate (DESI
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+import msgspec
 
 from certfront.issuance.needs import SpecHash, Wanted
 from certfront.model.certificate import Certificate
@@ -174,8 +175,8 @@ def as_adoptable(secret: Mapping[str, Any]) -> dict[str, Any]:
 def _template_hash(certificate: Certificate) -> str:
     """Tells one template from another: what was taken out of it must leave the Secret too."""
     template = certificate.spec.secret
-    text = json.dumps([template.labels, template.annotations], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    text = msgspec.json.encode([template.labels, template.annotations], order="sorted")
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def satisfies(record: Record, wanted: Wanted) -> bool:

@@ -42,7 +42,7 @@ class KeyPair:
         """The leaf and its intermediates in PEM: LF, one newline at the end."""
         return certificates.to_pem(self.chain)
 
-    @property
+    @cached_property
     def ca_crt(self) -> bytes | None:
         """The root in PEM, None where it is not ours to name."""
         return None if self.ca is None else certificates.to_pem((self.ca,))
