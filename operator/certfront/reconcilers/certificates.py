@@ -407,12 +407,17 @@ def _log_transition(certificate: Certificate, status: CertificateStatus) -> None
 
 
 def _same_attempt(certificate: Certificate, live: Object) -> bool:
-    """Whether `live` is the same object, with the same spec, and knows the same of the same order."""
-    metadata, status = live["metadata"], live.get("status") or {}
+    """Whether `live` is the same object, with the same spec, and knows the same of the same order.
+
+    No order before and after is the same only if none has come to its end meanwhile.
+    """
+    metadata, status, before = live["metadata"], live.get("status") or {}, certificate.status
     return (
         metadata["uid"] == certificate.metadata.uid
         and metadata["generation"] == certificate.metadata.generation
-        and (certificate.status.order or {}) == (status.get("order") or {})
+        and (before.order or {}) == (status.get("order") or {})
+        and before.revision == status.get("revision", 0)
+        and before.failed_attempts == status.get("failedAttempts", 0)
     )
 
 

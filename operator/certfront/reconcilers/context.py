@@ -50,6 +50,10 @@ class Context:
         known = resource.kind in self.store.kinds and self._watched(resource, found)
         if known and unmoved and self.store.upsert(resource.kind, found):
             self._wake_others(resource.kind, held, found)
+            mine = current_key.get()
+            if held is not None and mine == key_of(resource.kind, found):
+                # The pass has decided on the older one, and the watch will bring no news.
+                self.enqueue((mine,))
         return found
 
     def learn(self, kind: str, answer: Object) -> None:

@@ -25,7 +25,7 @@ from certfront.issuance.outcomes import Blocked, Done, Failed, Outcome, Working
 from certfront.issuance.record import MARKER, RENEW, ROLE_LABEL, owner_reference
 from certfront.issuance.report import failures_before
 from certfront.issuance.triggers import Trigger
-from certfront.kube.errors import AlreadyExists, NotFound
+from certfront.kube.errors import AlreadyExists, Conflict, NotFound
 from certfront.kube.resources import CERTIFICATES, SECRETS
 from certfront.loadbalancers import acceptance, challenges
 from certfront.loadbalancers.challenges import ChallengeRoute, NoRouteForChallenge, Route
@@ -79,6 +79,7 @@ class OrderReconciler:
         issuer, wanted = view.supply.issuer, view.wanted
         if issuer is None or wanted is None:
             return Blocked(reason="IssuerNotReady", message="The Issuer is not known.")
+        await self._check_claim(view.certificate)
         account = await self._accounts.open(issuer)
         ports = _Ports(self._context, view.certificate, account, external=_is_external(issuer))
         request = self._request(view, wanted, issuer)
@@ -124,6 +125,18 @@ class OrderReconciler:
             secret = self._context.store.find(key)
             if secret is not None and is_handed_over(self._context.store, secret):
                 yield secret
+
+    async def _check_claim(self, certificate: Certificate) -> None:
+        """Raise Conflict where a claim that has no order yet is not the latest that was written.
+
+        Nothing at the CA tells one newOrder from another, and the watch may lag behind our own write.
+        """
+        order = certificate.status.order
+        if not order or order.get("orderURL"):
+            return
+        live = await self._context.live(CERTIFICATES, *certificate.metadata.object_name)
+        if ((live or {}).get("status") or {}).get("order") != order:
+            raise Conflict(409, "Conflict", "the order was placed already, or given up")
 
     async def _seen(self, view: CertificateView, trigger: Trigger, issuer: Issuer) -> View:
         status = view.certificate.status
