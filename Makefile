@@ -2,15 +2,17 @@
 #
 #   make demo    a cluster on this machine, four certificates, two load balancer nodes (ARGS=--exit)
 #   make test    unit and integration tests (ARGS="tests/unit -k queue")
+#   make faults  breaks things on purpose, by a seed, and looks from outside (ARGS="--minutes 60")
 #   make docs    the pages that are made from the source (docs/generate.py)
 #   make lint    ruff, mypy and the directions of imports
 #   make bench   measures (benchmarks/)
+#   make manifests    deploy/ and what else is made from charts/certfront and crds/
 #   make build   the wheel and the source archive, in dist/
 #   make requirements    pins the dependencies of pyproject.toml again
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs bench build requirements venv clean
+.PHONY: demo test lint docs faults bench manifests build requirements venv clean
 
 suits := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(or $(firstword $(foreach each,python3 python3.13 python3.12 python3.11,$\
@@ -45,9 +47,16 @@ lint: venv
 docs: venv
 	@$(bin)/python docs/generate.py
 
+faults: venv
+	@$(bin)/python -m sandbox build
+	@$(bin)/python -m tests.faults $(ARGS)
+
 bench: venv
 	@$(bin)/python -m sandbox build
 	@$(bin)/python -m benchmarks $(if $(N),-n $(N)) $(ARGS)
+
+manifests: venv
+	@$(bin)/python charts/render.py
 
 build: venv
 	@$(bin)/python -m hatchling build

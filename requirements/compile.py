@@ -1,4 +1,4 @@
-"""Writes runtime.txt, dev.txt and go.txt: every dependency by version and hash, for any machine.
+"""Writes runtime.txt, build.txt, dev.txt and go.txt: every dependency by version and hash, for any machine.
 
 `make requirements` runs it with Python 3.11, the oldest that is supported: what only an older
 Python needs is then there, and the hashes are those of all wheels, so that one file serves Python
@@ -19,12 +19,13 @@ _HEADER = "# Written by `make requirements` from pyproject.toml. Do not edit.\n"
 
 
 def main() -> None:
-    """Compile all three files."""
+    """Compile all four files."""
     project = tomllib.loads((_HERE.parent / "pyproject.toml").read_text())
     runtime = project["project"]["dependencies"]
     groups = [line for group in project["dependency-groups"].values() for line in group]
     build = [*project["build-system"]["requires"], "editables"]
     _compile("runtime.txt", runtime)
+    _compile("build.txt", build)
     _compile("dev.txt", [*runtime, *groups, *build])
     _compile("go.txt", _GO)
 

@@ -1,6 +1,7 @@
 """What the sandbox applies to its cluster: the shipped manifests, and what only it can know.
 
-The kinds are in crds/, rights and defaults in deploy/, both in the order of their names. The Issuer
+The kinds are in crds/, rights and defaults in deploy/, both in the order of their names; deploy/ is
+made from charts/certfront, so operator and agents run with the rights of the chart. The Issuer
 `edge/pebble` is made here, because Pebble's address and CA are new in every sandbox, and the
 shipped LoadBalancer `edge/haproxy` is given a grant for everybody. Afterwards the operator's and
 the agents' kubeconfigs are made from tokens of their service accounts.
