@@ -26,12 +26,18 @@ class Disk:
         self.root = root
 
     def prepare(self) -> None:
-        """Make the folders, and remove what an interrupted write has left."""
-        for folder in ("", *FOLDERS, _QUARANTINE):
+        """Make the folders, and remove what an interrupted write has left.
+
+        What is seen from here on is durable: a rename of a process that was killed before it synced
+        the folder could be lost together with the power, but not what is removed because of it.
+        """
+        folders = ("", *FOLDERS, _QUARANTINE)
+        for folder in folders:
             path = self.root / folder
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in path.glob(f"{_TEMPORARY}*"):
                 left.unlink(missing_ok=True)
+        self._sync({self.root / folder for folder in folders})
 
     def read(self, relative: str) -> bytes | None:
         """The content of a file, None if there is none."""
@@ -91,7 +97,10 @@ class Disk:
         return temporary
 
     def _sync_folders(self, relatives: Iterable[str]) -> None:
-        for folder in {(self.root / relative).parent for relative in relatives}:
+        self._sync({(self.root / relative).parent for relative in relatives})
+
+    def _sync(self, folders: Iterable[Path]) -> None:
+        for folder in folders:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)

@@ -189,3 +189,13 @@ def test_challenges_are_answered_while_they_are_offered(offered: Offers, answere
     state = State(challenges={"challenge-a": CHALLENGES})
     choice = choose(state, offered, {}, {}, NOW)
     assert bool(choice.open_challenges()) == answered
+
+
+def test_a_restart_remembers_which_manifests_have_vanished() -> None:
+    """Without an API server one that is gone must not win a contest against one that is there."""
+    held = State(manifests={"manifest-shop": SHOP, "gone": NEWER}, vanished=("gone",))
+    chosen = choose(held, Offers(), {}, {}, NOW)
+    assert {one.secret: one.present for one in chosen.entries} == {
+        "manifest-shop": True,
+        "gone": False,
+    }

@@ -80,3 +80,27 @@ def test_a_manifest_of_the_state_that_is_not_fit_is_left_out(disk: Disk) -> None
     bad = manifest(hostnames=("a b",))
     disk.write({STATE_FILE: msgspec.json.encode(State(manifests={"a": manifest(), "b": bad}))})
     assert list(load(disk).manifests) == ["a"]
+
+
+def test_a_state_in_another_order_is_no_change(disk: Disk) -> None:
+    """A list comes in another order than events: a restart must not write because of that."""
+    one, two = manifest("shop/one"), manifest("shop/two")
+    save(disk, State(manifests={"one": one, "two": two}))
+    before = (disk.root / STATE_FILE).stat().st_ino
+    save(disk, State(manifests={"two": two, "one": one}))
+    assert (disk.root / STATE_FILE).stat().st_ino == before
+
+
+def test_a_start_makes_durable_what_an_earlier_process_has_renamed(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    disk.prepare()
+    assert {str(disk.root), str(disk.root / "certs"), str(disk.root / "crt-lists")} <= set(synced)
