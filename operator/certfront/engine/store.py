@@ -104,7 +104,6 @@ class Store:
         self._objects: dict[str, dict[Key, Object]] = {kind: {} for kind in trims}
         self._indices: dict[str, list[Index]] = {kind: [] for kind in trims}
         self._highest = dict.fromkeys(trims, 0)
-        self._changes = 0
         for index in indices:
             self._indices[index.kind].append(index)
 
@@ -112,11 +111,6 @@ class Store:
     def kinds(self) -> tuple[str, ...]:
         """The kinds that are held."""
         return tuple(self._trims)
-
-    @property
-    def changes(self) -> int:
-        """A count that grows with every call that brought news; for those who wait for silence."""
-        return self._changes
 
     def upsert(self, kind: str, obj: Object) -> bool:
         """Take what a watch or a live read says; whether anything but the revision is different.
@@ -143,7 +137,6 @@ class Store:
         held = self._objects[kind].get(key)
         if held is None or (uid is not None and _uid(held) != uid):
             return False
-        self._changes += 1
         del self._objects[kind][key]
         for index in self._indices[kind]:
             index._set(key, None)
@@ -185,7 +178,6 @@ class Store:
         objects = self._objects[kind]
         held = objects.get(key)
         objects[key] = trimmed
-        self._changes += 1
         self._highest[kind] = max(self._highest[kind], revision_of(obj))
         if held is not None and _same_but_revision(held, trimmed):
             return False

@@ -144,19 +144,24 @@ class Sweep:
 
     async def _await_store(self, kind: str, items: list[Object]) -> None:
         waiting = deque(items)
-        changes, since = -1, self._clock.monotonic()
+        looked = since = self._clock.monotonic()
+        left = len(items)
         while True:
             # Only the next one is looked at: each look at all of thousands would delay their coming.
             while waiting and not self._store.uncovered(kind, (waiting[0],)):
                 waiting.popleft()
             if not waiting:
                 return
-            if self._store.changes != changes:
-                changes, since = self._store.changes, self._clock.monotonic()
-            elif self._clock.monotonic() - since >= self._patience:
-                # Deleted before the watch began, or lost by it.
-                await self._repair(self._store.uncovered(kind, waiting))
-                return
+            now = self._clock.monotonic()
+            if now - looked >= self._patience / 5:
+                # Patience ends with what is missing: other changes, such as heartbeats, never end.
+                missing, looked = self._store.uncovered(kind, waiting), now
+                if len(missing) != left:
+                    left, since = len(missing), now
+                elif now - since >= self._patience:
+                    # Deleted before the watch began, or lost by it.
+                    await self._repair(missing)
+                    return
             await asyncio.sleep(_LOOK_AGAIN)
 
     def _strange(self, kind: str, listing: Listing) -> list[Key]:

@@ -40,12 +40,11 @@ class Facts:
 
 def read(leaf: x509.Certificate, size: int) -> Facts:
     """Return the facts of a certificate that `certificates.load` has accepted."""
-    subject = leaf.subject.rfc4514_string()
     return Facts(
         common_name=common_name(leaf),
-        subject=subject,
+        subject=leaf.subject.rfc4514_string(),
         domains=_domains(leaf),
-        issuer=subject if leaf.issuer == leaf.subject else leaf.issuer.rfc4514_string(),
+        issuer=leaf.issuer.rfc4514_string(),
         not_before=leaf.not_valid_before_utc,
         not_after=leaf.not_valid_after_utc,
         serial=serial_text(leaf.serial_number),

@@ -269,3 +269,26 @@ async def test_an_error_of_one_live_read_is_the_sweeps_error(setting: Setting) -
     with pytest.raises(ConnectionError):
         await setting.sweep.sweep()
     assert setting.store.find(Key(KIND, "shop", "a")) is None
+
+
+async def test_other_changes_do_not_keep_the_gate_shut() -> None:
+    """Heartbeats come for ever; an object that was deleted before the watch began never does."""
+    setting = Setting(patience=0.1)
+    setting.cluster.put("a")
+    setting.cluster.before_read = setting.cluster.objects.clear
+
+    async def beating() -> None:
+        revision = 10
+        while True:
+            revision += 1
+            metadata = {"namespace": "edge", "name": "node-1", "uid": "u2"}
+            setting.watch_says({"metadata": {**metadata, "resourceVersion": str(revision)}})
+            await asyncio.sleep(0.02)
+
+    beats = asyncio.create_task(beating())
+    try:
+        async with asyncio.timeout(5):
+            await setting.sweep.cover()
+    finally:
+        beats.cancel()
+    assert setting.cluster.reads == ["a"]
