@@ -215,6 +215,9 @@ async def _operate(operator: Operator, settings: Settings) -> None:
     parts = {
         asyncio.create_task(operator.election.run(), name="election"),
         asyncio.create_task(_cover_and_sweep(operator.sweep), name="sweep"),
+        asyncio.create_task(
+            watches.follow_foreign(operator.context, _watched(settings)), name="followers"
+        ),
         asyncio.create_task(_work(operator), name="workers"),
     }
 

@@ -1,7 +1,7 @@
 """A target becomes what HAProxy serves: at run time where that is safe, else by a reload.
 
-Files come first, then memory; additions, then removals, so no name is ever without its
-certificate. Used by `reconcile`; `runtime` and `master` are the sockets.
+Files come first, then memory (a pair is staged in memory before); additions, then removals, so no
+name is ever without its certificate. Used by `reconcile`; `runtime` and `master` are the sockets.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from certfront.agent.exchange import NoAnswer
@@ -65,9 +66,13 @@ class Applier:
         """Observe everything anew at the next target."""
         self._memory = None
 
-    async def apply(self, target: Target, accepted: Callable[[], None]) -> None:
+    async def apply(
+        self, target: Target, *, trying: Callable[[], None], accepted: Callable[[], None]
+    ) -> None:
         """Make disk and memory what the target says; does nothing where they are.
 
+        `trying` is called, in a thread, before a reload, once all bundles are on disk and before
+        anything names them: from then on HAProxy may be started from what is written.
         `accepted` is called, in a thread, once HAProxy takes the configuration and the bundles, and
         before the first name is added or removed: an agent that is killed after that must not take
         back what is served, should there be no API server when it starts again.
@@ -84,12 +89,13 @@ class Applier:
         if memory is None:
             memory = await self._observed(worker.pid, target)
         if worker.description != target.rendered.digest or not self._fits_runtime(memory, target):
-            memory = await self._by_reload(target)
+            memory = await self._by_reload(target, trying)
         try:
             await self._at_runtime(memory, target, accepted)
         except Refused as refused:
             _log.warning("a run-time change was refused, reloading: %s", refused)
-            await self._after_reload(await self._by_reload(target), target, accepted)
+            memory = await self._by_reload(target, trying)
+            await self._after_reload(memory, target, accepted)
 
     async def _observed(self, worker: int, target: Target) -> Memory:
         self._memory = await observe(self._runtime, worker, self._map_paths(target))
@@ -103,8 +109,10 @@ class Applier:
         except Refused as refused:
             raise NoAnswer(f"HAProxy refuses run-time changes: {refused}") from None
 
-    async def _by_reload(self, target: Target) -> Memory:
+    async def _by_reload(self, target: Target, trying: Callable[[], None]) -> Memory:
         self._memory = None
+        await asyncio.to_thread(self._files.write_bundles, target)
+        await asyncio.to_thread(trying)
         await asyncio.to_thread(self._files.write, target)
         pid = await self._master.reload()
         deadline = self._clock.monotonic() + _NEW_WORKER_SECONDS
@@ -163,25 +171,32 @@ class Applier:
         await asyncio.to_thread(self._files.clean_up, target)
 
     async def _install_bundles(self, memory: Memory, target: Target) -> None:
+        """Stage in memory, then disk, then commit: what HAProxy cannot read never gets to the disk."""
         before = dict(self._files.bundles)
-        await asyncio.to_thread(self._files.write_bundles, target)
+        stale = sorted(
+            name
+            for name in target.rendered.bundles
+            if not target.bundles[name].is_shown_as(
+                memory.certificates.get(self._layout.pem(name), "")
+            )
+        )
+        await asyncio.to_thread(partial(self._files.write_bundles, target, but=stale))
         refused = []
-        for name in sorted(target.rendered.bundles):
+        for name in stale:
             bundle, path = target.bundles[name], self._layout.pem(name)
-            if bundle.is_shown_as(memory.certificates.get(path, "")):
-                continue
             try:
                 await self._runtime.install(
                     path,
                     bundle.pem,
                     is_ours=bundle.is_shown_as,
                     known=path in memory.certificates,
+                    staged=partial(asyncio.to_thread, self._files.put_bundle, name, bundle),
                 )
                 memory.certificates[path] = bundle.sha1
             except Locked:
                 raise
             except Refused as error:
-                await asyncio.to_thread(self._files.restore_bundle, name, before.get(name))
+                await asyncio.to_thread(self._files.put_bundle, name, before.get(name))
                 memory.certificates.setdefault(path, "")
                 refused.append(Failed(secret=name, reason="RefusedByHAProxy", message=str(error)))
         if refused:

@@ -6,7 +6,7 @@ its name, and a name is gone before what it names. Used by `reconcile` and `appl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from certfront.agent.bundles import Bundle, from_pem
@@ -82,39 +82,42 @@ class Files:
         self._write_changed(target.texts())
         self._write_changed({CONFIGURATION: target.rendered.configuration.encode()})
 
-    def write_bundles(self, target: Target) -> None:
-        """Write the bundles that are not on disk as they should be."""
+    def write_bundles(self, target: Target, *, but: Collection[str] = ()) -> None:
+        """Write the bundles that are not on disk as they should be, except `but`."""
         changed = {
             name: bundle
             for name, bundle in target.bundles.items()
-            if name not in self.bundles or self.bundles[name].digest != bundle.digest
+            if name not in but
+            and (name not in self.bundles or self.bundles[name].digest != bundle.digest)
         }
         self._disk.write({pem_file(name): bundle.pem for name, bundle in changed.items()})
         self.bundles |= changed
 
-    def restore_bundle(self, name: str, before: Bundle | None) -> None:
-        """Undo `write_bundles` for one bundle, which was `before` or was not there."""
-        if before is None:
+    def put_bundle(self, name: str, bundle: Bundle | None) -> None:
+        """Make the file of one bundle that, or remove it; nothing if it is so already."""
+        if self.bundles.get(name) == bundle:
+            return
+        if bundle is None:
             self._disk.remove([pem_file(name)])
-            self.bundles.pop(name, None)
+            del self.bundles[name]
         else:
-            self._disk.write({pem_file(name): before.pem})
-            self.bundles[name] = before
+            self._disk.write({pem_file(name): bundle.pem})
+            self.bundles[name] = bundle
 
     def _write_changed(self, files: Mapping[str, bytes]) -> None:
         self._disk.write(
             {file: content for file, content in files.items() if self._disk.read(file) != content}
         )
 
-    def clean_up(self, target: Target) -> None:
-        """Remove what nothing names: bundles of no manifest, lists, maps and policies of before."""
-        kept = {pem_file(name) for name in target.bundles}
-        kept |= {*target.texts(), *target.rendered.static}
+    def clean_up(self, *targets: Target) -> None:
+        """Remove what none of them names: bundles of no manifest, lists, maps, policies of before."""
+        bundles = {name for target in targets for name in target.bundles}
+        kept = {pem_file(name) for name in bundles}
+        for target in targets:
+            kept |= {*target.texts(), *target.rendered.static}
         surplus = [
             file for folder in FOLDERS for file in self._disk.files(folder) if file not in kept
         ]
         if surplus:
             self._disk.remove(surplus)
-        self.bundles = {
-            name: bundle for name, bundle in self.bundles.items() if name in target.bundles
-        }
+        self.bundles = {name: bundle for name, bundle in self.bundles.items() if name in bundles}

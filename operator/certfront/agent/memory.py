@@ -23,8 +23,8 @@ class Memory:
 
 async def observe(runtime: Runtime, worker: int, map_files: Iterable[str]) -> Memory:
     """Read everything; open transactions are aborted. Raises NoAnswer."""
-    names = await runtime.abort_transactions()
-    identities = await runtime.identities(sorted(names))
+    names = sorted(await runtime.abort_transactions())
+    identities = await runtime.identities(names)
     lists = {file: await runtime.list_lines(file) for file in sorted(await runtime.lists())}
     maps: dict[str, dict[str, str]] = {}
     for file in map_files:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from certfront.agent.applying import Applier, BundlesRefused
 from certfront.agent.choosing import Choice, choose
 from certfront.agent.disk import Disk
@@ -95,20 +97,22 @@ class Node:
         """Make the directory one that HAProxy starts from, from what is in it. Blocking.
 
         Bad files are quarantined (after the lines that name them are gone), so one torn file does
-        not stop a start. Needs neither HAProxy nor the API server.
+        not stop a start. Needs neither HAProxy nor the API server. What was being tried is finished,
+        not taken back: HAProxy may serve its names already, and their bundles may be here alone.
         """
         self._disk.prepare()
         self._state = load(self._disk)
         bad = self._files.scan()
-        target = self._target(
-            choose(self._state, Offers(), self._files.bundles, {}, self._clock.now())
+        accepted, target = (
+            self._target(choose(state, Offers(), self._files.bundles, {}, self._clock.now()))
+            for state in (self._state, self._state.latest)
         )
         self._files.write(target)
         for file in bad:
             _log.error("%s is damaged and was put aside", file)
             self._disk.quarantine(file)
-        self._files.clean_up(target)
-        self._applied = target
+        self._files.clean_up(target, accepted)
+        self._applied = accepted
 
     def audit(self) -> None:
         """Mend the bundles on disk, and look at all of memory in the next pass. Blocking."""
@@ -162,7 +166,9 @@ class Node:
     ) -> tuple[Choice, tuple[Failed, ...]]:
         """Apply the choice; whatever HAProxy refuses is left out, and the rest tried again."""
         while True:
-            choice = choose(self._state, offers, self._files.bundles, self._refused_bundles, now)
+            choice = choose(
+                self._state.latest, offers, self._files.bundles, self._refused_bundles, now
+            )
             entries, held_back = await self._accepted(choice)
             try:
                 failed = await self._apply_entries(choice, entries, offers)
@@ -262,8 +268,9 @@ class Node:
     def _refuse_bundles(self, failed: Iterable[Failed], offers: Offers, now: datetime) -> None:
         for failure in failed:
             bundle = offers.bundles.get(failure.secret)
-            if bundle is None:
-                # What is on disk alone is refused: nothing better is at hand.
+            held = self._files.bundles.get(failure.secret)
+            if bundle is None or (held is not None and held.digest == bundle.digest):
+                # What is on disk is refused: nothing better is at hand.
                 raise NoAnswer(f"HAProxy refuses a file of its own: {failure.message}")
             self._refused_bundles[(failure.secret, bundle.digest)] = failure
         self._refused_until = now + _REFUSAL_LASTS
@@ -327,12 +334,18 @@ class Node:
             challenges=dict(choice.challenges),
             vanished=tuple(sorted(one.secret for one in entries if not one.present)),
         )
+        tried = msgspec.structs.replace(self._state, tried=state)
         try:
-            await self._applier.apply(target, lambda: save(self._disk, state))
+            await self._applier.apply(
+                target,
+                trying=lambda: save(self._disk, tried),
+                accepted=lambda: save(self._disk, state),
+            )
         except NoAnswer:
             # HAProxy is down: what it starts from is right, all the same.
-            await asyncio.to_thread(self._files.write, target)
+            await asyncio.to_thread(self._files.write_bundles, target)
             self._accept(target, state)
+            await asyncio.to_thread(self._files.write, target)
             raise
         self._accept(target, state)
         return (*target.rendered.failed, *_unanswered(choice, target))
@@ -345,6 +358,7 @@ class Node:
     async def _back_to_applied(self, log: str) -> tuple[Failed, ...]:
         """Undo the files of a refused reload; the bundles that the log blames, if any."""
         applied = self._applied
+        self._state = msgspec.structs.replace(self._state, tried=None)
         await asyncio.to_thread(save, self._disk, self._state)
         changed = {
             name

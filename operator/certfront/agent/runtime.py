@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,17 +123,30 @@ class Runtime:
         return found
 
     async def install(
-        self, path: str, pem: bytes, *, is_ours: Callable[[str], bool], known: bool
+        self,
+        path: str,
+        pem: bytes,
+        *,
+        is_ours: Callable[[str], bool],
+        known: bool,
+        staged: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Make `path` hold the pair; `is_ours` judges the identity that it has afterwards.
 
-        `known` says whether the certificate is in memory already.
+        `known` says whether the certificate is in memory already. `staged` is awaited once HAProxy
+        has taken the pair into a transaction, before it is committed.
         """
         if not known:
             answer = await self._ask(f"new ssl cert {_word(path)}")
             if "New empty certificate store" not in answer and "already exists" not in answer:
                 raise _refused("new", answer)
         await self._set(path, set_command(path, pem))
+        if staged is not None:
+            try:
+                await staged()
+            except Exception:
+                await self._ask(f"abort ssl cert {_word(path)}")
+                raise
         answer = await self._ask(f"commit ssl cert {_word(path)}")
         if "Success!" not in answer:
             await self._ask(f"abort ssl cert {_word(path)}")

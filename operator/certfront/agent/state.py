@@ -24,6 +24,7 @@ class State(Value, frozen=True, kw_only=True):
 
     `synced` once a whole list has been read: before that, an empty node is new and not ready.
     `vanished` names the manifests whose Secrets are gone: a restart must not let them win a contest.
+    `tried` is what was on its way to the disk for a reload: HAProxy may serve it already.
     """
 
     version: int = _VERSION
@@ -31,6 +32,12 @@ class State(Value, frozen=True, kw_only=True):
     manifests: dict[str, Manifest] = msgspec.field(default_factory=dict)
     challenges: dict[str, Challenges] = msgspec.field(default_factory=dict)
     vanished: tuple[str, ...] = ()
+    tried: State | None = None
+
+    @property
+    def latest(self) -> State:
+        """What HAProxy may have been started from: what is tried, else what was accepted."""
+        return self.tried if self.tried is not None else self
 
 
 def load(disk: Disk) -> State:
@@ -44,8 +51,8 @@ def load(disk: Disk) -> State:
         return State()
     if state.version != _VERSION:
         return State()
-    fit = {name: held for name, held in state.manifests.items() if _is_fit(held)}
-    return msgspec.structs.replace(state, manifests=fit)
+    tried = _fit(state.tried) if state.tried is not None else None
+    return msgspec.structs.replace(_fit(state), tried=tried)
 
 
 def save(disk: Disk, state: State) -> None:
@@ -54,6 +61,11 @@ def save(disk: Disk, state: State) -> None:
     content = msgspec.json.encode(state, order="deterministic")
     if disk.read(STATE_FILE) != content:
         disk.write({STATE_FILE: content})
+
+
+def _fit(state: State) -> State:
+    fit = {name: held for name, held in state.manifests.items() if _is_fit(held)}
+    return msgspec.structs.replace(state, manifests=fit)
 
 
 def _is_fit(manifest: Manifest) -> bool:

@@ -1,9 +1,11 @@
-"""One stateless handler per kind: what the watch says goes to the store, who is concerned to the queue.
+"""Where news comes in: what a watch says goes to the store, who is concerned to the queue.
 
-kopf's change-detecting handlers are not used: they would write annotations and copy Secrets into them.
+kopf watches our own kinds, with one stateless handler each: handlers that detect changes would write
+annotations. The kinds of others, Secrets above all, only fill the store and never pass through kopf.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
@@ -13,9 +15,11 @@ from certfront.engine.keys import Key
 from certfront.engine.queue import Priority
 from certfront.engine.store import Object, key_of, trim_metadata
 from certfront.handlers.stateless import NoDiffBase, NoProgress
+from certfront.kube.following import follow
 from certfront.kube.resources import Resource
+from certfront.kube.source import Watched
 from certfront.reconcilers.context import Context
-from certfront.reconcilers.stores import RESOURCES, WATCHED_LABEL
+from certfront.reconcilers.stores import OWN_KINDS, RESOURCES
 from certfront.reconcilers.wakeups import keys_to_wake
 
 SERVER_TIMEOUT_SECONDS = 300
@@ -31,8 +35,8 @@ def register(
     """
     kopf.on.login(registry=registry, id="service-account")(_login_with_service_account)
     kopf.on.login(registry=registry, id="kubeconfig")(_login_with_kubeconfig)
-    for resource in RESOURCES.values():
-        _watch(registry, context, resource)
+    for kind in OWN_KINDS:
+        _watch(registry, context, RESOURCES[kind])
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stopping(**_: Any) -> None:
@@ -52,9 +56,26 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.connect_timeout = CONNECT_TIMEOUT_SECONDS
     chosen.watching.chunk_size = 500
     chosen.queueing.idle_timeout = 0.2
-    for kind, label in WATCHED_LABEL.items():
-        chosen.watching.label_selectors[RESOURCES[kind].plural] = label
     return chosen
+
+
+async def follow_foreign(context: Context, watched: Mapping[str, Watched]) -> None:
+    """Follow the kinds that are not our own, as `watched` says, for ever."""
+    async with asyncio.TaskGroup() as group:
+        for kind, each in watched.items():
+            if kind not in OWN_KINDS:
+                for namespace in each.namespaces or (None,):
+                    group.create_task(_follow(context, kind, each, namespace))
+
+
+async def _follow(context: Context, kind: str, watched: Watched, namespace: str | None) -> None:
+    objects = follow(context.client, watched.resource, namespace, watched.label_selector)
+    async for change, obj in objects:
+        if not is_echo(context, kind, change, obj):
+            observe(context, kind, change, obj)
+        if change is None:
+            # A list of thousands must not hold up everything else.
+            await asyncio.sleep(0)
 
 
 def observe(context: Context, kind: str, event_type: str | None, obj: Object) -> None:
@@ -101,7 +122,7 @@ def _incarnation(obj: Object) -> tuple[str | None, str | None]:
 
 def _watch(registry: kopf.OperatorRegistry, context: Context, resource: Resource) -> None:
     def is_news(event: kopf.RawEvent, **_: Any) -> bool:
-        # Two events of three are echoes: here they cost a third less than in the handler.
+        # Every other event is an echo: here it costs a third less than in the handler.
         return not is_echo(context, resource.kind, event["type"], dict(event["object"]))
 
     @kopf.on.event(

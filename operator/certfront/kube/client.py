@@ -31,6 +31,7 @@ from certfront.kube.errors import (
     ApiError,
     Conflict,
     Gone,
+    Silent,
     TooManyRequests,
     Unauthorized,
     Unreachable,
@@ -211,8 +212,9 @@ class ApiClient:
     ) -> Listing:
         """All objects of a kind (of a namespace), as of now: no resourceVersion, so a quorum read.
 
-        Items always carry the kind's apiVersion and kind. `metadata_only` asks for metadata alone and
-        keeps what identifies an object and its revision: name, namespace, uid and resourceVersion.
+        Items always carry the kind's apiVersion and kind, never managedFields. `metadata_only` asks
+        for metadata alone and keeps what identifies an object and its revision: name, namespace,
+        uid and resourceVersion.
         """
         request = _Request(
             verb="list",
@@ -241,8 +243,8 @@ class ApiClient:
 
         The server ends it after some minutes: watch again from the last event's (or bookmark's)
         metadata.resourceVersion. Raises Gone if the revision is too old (list again), Unreachable
-        if the connection breaks or is silent for longer than between two bookmarks. List again after
-        a silence: a revision that does not exist yet (etcd was restored) is watched without a word.
+        if the connection breaks, Silent if it is silent for longer than between two bookmarks. List
+        again then: a revision that does not exist yet (etcd was restored) is watched without a word.
         """
         query = _labelled(label_selector) | {
             "watch": "1",
@@ -428,6 +430,9 @@ class ApiClient:
             if request.accept == _METADATA_LIST:
                 # Whoever compares thousands of revisions needs no labels and managedFields of them.
                 found = [{"metadata": _identity(item["metadata"])} for item in found]
+            for item in found:
+                # Half of an object, and read by no one.
+                item["metadata"].pop("managedFields", None)
             items += [_typed(resource, item) for item in found]
             metadata = page.get("metadata", {})
             following = metadata.get("continue")
@@ -590,7 +595,9 @@ async def _events(
                 code = obj.get("code")
                 raise error_from_status(code if isinstance(code, int) else 500, obj)
             yield event["type"], _typed(resource, obj)
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except TimeoutError:
+        raise Silent(0, "Silent", "the watch said nothing, not even a bookmark") from None
+    except (aiohttp.ClientError, OSError) as error:
         raise _no_answer(f"the watch broke off ({type(error).__name__})") from error
     except (ValueError, KeyError, TypeError, AttributeError):
         # A line cut in half or longer than the buffer.

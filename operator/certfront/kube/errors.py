@@ -52,6 +52,10 @@ class Unreachable(ApiError):
     """No definite answer (network, time-out, 5xx): a write may have happened; read before repeating."""
 
 
+class Silent(Unreachable):
+    """A watch said nothing for longer than between two bookmarks: list again."""
+
+
 class TooManyRequests(ApiError):
     """The server sheds load and the client's own retries are used up: wait `retry_after`."""
 

@@ -29,6 +29,8 @@ RESOURCES: Mapping[str, Resource] = {
     resource.kind: resource
     for resource in (CERTIFICATES, ISSUERS, LOADBALANCERS, FRONTENDS, SECRETS, LEASES, NAMESPACES)
 }
+OWN_KINDS = (CERTIFICATE, ISSUER, LOADBALANCER, FRONTEND)
+"""The kinds that certfront brings."""
 WATCHED_LABEL: Mapping[str, str] = {
     SECRET: "certfront.io/secret",
     LEASE: "certfront.io/load-balancer",

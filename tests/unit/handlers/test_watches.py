@@ -1,7 +1,10 @@
 """A watch event goes to the store, and whoever it concerns to the queue; an echo does neither."""
 
+import asyncio
 import random
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -11,10 +14,13 @@ from certfront.engine.domains import Domains
 from certfront.engine.keys import Key
 from certfront.engine.queue import WorkQueue
 from certfront.handlers import watches
+from certfront.kube.client import Listing, WatchEvent
+from certfront.kube.resources import Resource
+from certfront.kube.source import Watched
 from certfront.model.clock import FrozenClock
 from certfront.model.settings import Settings
 from certfront.reconcilers.context import Context
-from certfront.reconcilers.stores import RESOURCES, WATCHED_LABEL, new_store
+from certfront.reconcilers.stores import OWN_KINDS, RESOURCES, WATCHED_LABEL, new_store
 
 KEY = Key("Certificate", "shop", "site")
 
@@ -141,19 +147,70 @@ async def _nothing() -> None:
     pass
 
 
-def test_only_stateless_hooks_are_registered(context: Context) -> None:
+def test_only_our_own_kinds_pass_through_kopf_and_by_stateless_hooks(context: Context) -> None:
     """Handlers that detect changes would copy Secrets into annotations."""
     registry = kopf.OperatorRegistry()
     watches.register(registry, context, _nothing)
-    assert len(registry._watching.get_all_handlers()) == len(RESOURCES)
+    watched = {str(handler.selector) for handler in registry._watching.get_all_handlers()}
+    assert len(watched) == len(OWN_KINDS)
+    assert not any("secrets" in selector for selector in watched)
     for forbidden in (registry._changing, registry._spawning, registry._indexing):
         assert list(forbidden.get_all_handlers()) == []
 
 
-def test_secrets_and_leases_are_watched_by_label_alone() -> None:
+def test_kopf_posts_nothing_and_knows_no_peers() -> None:
     chosen = watches.settings()
-    assert WATCHED_LABEL["Secret"] == "certfront.io/secret"
-    assert chosen.watching.label_selectors["secrets"] == "certfront.io/secret"
-    assert chosen.watching.label_selectors["leases"] == "certfront.io/load-balancer"
     assert chosen.posting.enabled is False
     assert chosen.peering.standalone is True
+
+
+class ListedOnly:
+    """A client whose watches say nothing; it notes what was asked for."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        self.items = items
+        self.asked: list[tuple[str, str | None, str | None]] = []
+        self._watches = 0
+        self.watching = asyncio.Event()
+
+    async def list(
+        self, resource: Resource, namespace: str | None, *, label_selector: str | None
+    ) -> Listing:
+        self.asked.append((resource.kind, namespace, label_selector))
+        return Listing(self.items if resource.kind == "Secret" else [], "9")
+
+    async def watch(self, *_: Any, **__: Any) -> AsyncGenerator[WatchEvent, None]:
+        self._watches += 1
+        if self._watches == len(self.asked) == 5:
+            self.watching.set()
+        await asyncio.Event().wait()
+        yield "BOOKMARK", {}
+
+
+async def test_secrets_and_leases_are_followed_by_label_alone_where_they_are_watched(
+    context: Context,
+) -> None:
+    secret = {"metadata": {"namespace": "shop", "name": "site", "uid": "s", "resourceVersion": "3"}}
+    client = ListedOnly([secret])
+    watched = {
+        kind: Watched(
+            resource=resource,
+            namespaces=("blog", "shop") if resource.namespaced else (),
+            label_selector=WATCHED_LABEL.get(kind),
+        )
+        for kind, resource in RESOURCES.items()
+    }
+    following = asyncio.create_task(
+        watches.follow_foreign(replace(context, client=client), watched)  # type: ignore[arg-type]
+    )
+    async with asyncio.timeout(5):
+        await client.watching.wait()
+    following.cancel()
+    assert context.store.get("Secret", "shop", "site") == secret
+    assert sorted(client.asked, key=str) == [
+        ("Lease", "blog", "certfront.io/load-balancer"),
+        ("Lease", "shop", "certfront.io/load-balancer"),
+        ("Namespace", None, None),
+        ("Secret", "blog", "certfront.io/secret"),
+        ("Secret", "shop", "certfront.io/secret"),
+    ]
