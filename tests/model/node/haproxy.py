@@ -187,6 +187,8 @@ class HAProxy:
         self.alert = ""
         self.refuses: set[str] = set()
         """SHA-1 of leaves that a commit or a start refuses although OpenSSL takes them."""
+        self.cannot_read: set[str] = set()
+        """SHA-1 of leaves that a `set` or a start refuses."""
         self.jammed = False
         """Whether listeners do not follow a commit, until the next start."""
         self._pids = 100
@@ -208,7 +210,7 @@ class HAProxy:
         self._pids += 1
         worker = load(files, self.root, self._pids)
         for path, leaf in worker.store.items():
-            if leaf is not None and leaf.sha1 in self.refuses:
+            if leaf is not None and leaf.sha1 in self.refuses | self.cannot_read:
                 raise WillNotStart(f"unable to load certificate from file '{path}'")
         return worker
 
@@ -266,14 +268,19 @@ class HAProxy:
                 return _show(worker, path)
             case ["new", "ssl", "cert", path]:
                 if path in worker.store:
-                    return f"Certificate '{path}' already exists!\nCan't create!\n\n"
+                    return f"Certificate '{path}' already exists!\n\n"
                 worker.store[path] = None
                 return f"New empty certificate store '{path}'!\n\n"
             case ["commit", "ssl", "cert", path]:
                 return self._commit(worker, path)
             case ["abort", "ssl", "cert", path]:
-                if worker.transaction is None or worker.transaction[0] != path:
+                if worker.transaction is None:
                     return "No ongoing transaction!\n\n"
+                if worker.transaction[0] != path:
+                    return (
+                        f"The ongoing transaction is about '{worker.transaction[0]}' but you are "
+                        f"trying to abort a transaction for '{path}'\n\n"
+                    )
                 worker.transaction = None
                 return f"Transaction aborted for certificate '{path}'!\n\n"
             case ["del", "ssl", "cert", path]:
@@ -303,19 +310,25 @@ class HAProxy:
 
     def _set(self, worker: Worker, path: str, pem: bytes) -> str:
         leaf = leaf_of(pem)
-        if leaf is None:
-            return f"unable to load certificate from file '{path}'.\nCan't update {path}!\n\n"
+        if leaf is None or leaf.sha1 in self.cannot_read:
+            return (
+                f"unable to load certificate from file '{path}': bad end line.\n"
+                f"Can't load the payload\nCan't update {path}!\n\n"
+            )
         if worker.transaction is not None and worker.transaction[0] != path:
             open_for = worker.transaction[0]
             if not self.mixes:
                 return (
                     f"The ongoing transaction is about '{open_for}' but you are trying to set "
-                    f"'{path}'\nCan't replace a certificate which is not referenced!\n\n"
+                    f"'{path}'\nCan't update {path}!\n\n"
                 )
             worker.transaction = (open_for, leaf)
             return f"Transaction updated for certificate {open_for}!\n\n"
         if path not in worker.store:
-            return "Can't replace a certificate which is not referenced by the configuration!\n\n"
+            return (
+                "Can't replace a certificate which is not referenced by the configuration!\n"
+                f"Can't update {path}!\n\n"
+            )
         verb = "updated" if worker.transaction else "created"
         worker.transaction = (path, leaf)
         return f"Transaction {verb} for certificate {path}!\n\n"
@@ -326,11 +339,15 @@ class HAProxy:
         if worker.transaction[0] != path:
             return (
                 f"The ongoing transaction is about '{worker.transaction[0]}' but you are trying to "
-                f"commit '{path}'\nCan't commit {path}!\n\n"
+                f"set '{path}'\nCan't commit {path}!\n\n"
             )
         leaf = worker.transaction[1]
         if leaf.sha1 in self.refuses:
-            return f"Committing {path}\nunable to use it\nCan't commit {path}!\n\n"
+            # A key below the security level, as seen with 2.6 and RSA-1024.
+            return (
+                f"Committing {path}.\nunable to load SSL certificate into SSL Context '{path}'.\n"
+                "Failed!\n\n"
+            )
         worker.transaction = None
         worker.store[path] = leaf
         for lines in worker.lists.values():
@@ -354,9 +371,9 @@ def _show(worker: Worker, path: str) -> str:
 
 def _delete(worker: Worker, path: str) -> str:
     if path not in worker.store:
-        return f"certificate '{path}' doesn't exist!\nCan't delete the certificate!\n\n"
+        return f"Can't remove the certificate: certificate '{path}' doesn't exist!\n\n"
     if any(line.path == path for lines in worker.lists.values() for line in lines):
-        return f"certificate '{path}' in use, can't be deleted!\n\n"
+        return f"Can't remove the certificate: certificate '{path}' in use, can't be deleted!\n\n"
     del worker.store[path]
     return f"Certificate '{path}' deleted!\n\n"
 
@@ -371,12 +388,12 @@ def _add_line(worker: Worker, file: str, text: str) -> str:
     worker.counts[file] += 1
     line = Line(worker.counts[file], path, text, names, worker.next_order(), leaf)
     worker.lists[file].append(line)
-    return f"Inserting certificate '{path}' in crt-list '{file}'.\nSuccess!\n\n"
+    return f"Inserting certificate '{path}' in crt-list '{file}'..\nSuccess!\n\n"
 
 
 def _show_list(worker: Worker, file: str) -> str:
     if file not in worker.lists:
-        return "Can't display the crt-list: file not found!\n\n"
+        return "didn't find the specified filename\n\n"
     lines = (
         f"{line.path}:{line.number}{line.text.removeprefix(line.path)}\n"
         for line in worker.lists[file]
@@ -389,10 +406,17 @@ def _delete_line(worker: Worker, file: str, entry: str) -> str:
     lines = worker.lists.get(file, [])
     found = [line for line in lines if line.path == path and str(line.number) == number]
     if not found:
-        return "Can't delete the entry: not found!\n\n"
+        numbers = ", ".join(str(line.number) for line in lines if line.path == path)
+        return (
+            f"Can't delete the entry: found a certificate '{path}' but the line number is incorrect, "
+            f"please specify a correct line number preceded by colons ({numbers})!\n\n"
+        )
     fallback = any(b.crt_list == file and not b.strict for b in worker.binds.values())
     if fallback and found[0] is lines[0]:
-        return "Can't delete the entry: it is the default certificate of a bind!\n\n"
+        return (
+            f"Can't delete the entry: certificate '{path}' cannot be deleted, it is used as default "
+            "certificate by the following frontends:\n\n"
+        )
     lines.remove(found[0])
     return f"Entry '{path}' deleted in crtlist '{file}'!\n\n"
 

@@ -26,7 +26,7 @@ from tests.model.node.world import Violation, World
 
 pytestmark = pytest.mark.timeout(0 if machine.DEEP else 300)
 
-_LIVES = 60
+_LIVES = 40
 _MUTANT_LIVES = 600
 
 
@@ -151,8 +151,18 @@ def dates_do_not_matter(patch: pytest.MonkeyPatch) -> None:
 def accepted_too_late(patch: pytest.MonkeyPatch) -> None:
     """What was accepted is written down only at the end of everything."""
 
-    async def apply(applier: Applier, target: Any, accepted: Any) -> None:
-        await real(applier, target, lambda: None)
+    async def apply(applier: Applier, target: Any, **_: Any) -> None:
+        await real(applier, target, trying=lambda: None, accepted=lambda: None)
+
+    real = Applier.apply
+    patch.setattr(Applier, "apply", apply)
+
+
+def not_told_what_is_tried(patch: pytest.MonkeyPatch) -> None:
+    """A reload begins without a word of what it is for."""
+
+    async def apply(applier: Applier, target: Any, *, accepted: Any, **_: Any) -> None:
+        await real(applier, target, trying=lambda: None, accepted=accepted)
 
     real = Applier.apply
     patch.setattr(Applier, "apply", apply)
@@ -204,7 +214,6 @@ Mutation = Callable[[pytest.MonkeyPatch], None]
 @pytest.mark.parametrize(
     ("mutation", "invariant"),
     [
-        (file_after_line, "DiskLoadable"),
         (file_removed_before_line, "DiskLoadable"),
         (no_fsync_before_rename, "PairAtomic"),
         (no_fsync_of_folders, "DiskLoadable"),
@@ -223,6 +232,12 @@ def test_without_its_rule_the_search_finds_a_life_that_breaks(
 
 
 # --- rules whose lack takes a longer story to show: told here, so that chance has no part in it
+
+
+def a_name_is_added(world: World) -> None:
+    world.put_bundle("b", "one")
+    world.put_manifest(VARIANTS["one+b"])
+    world.one_pass()
 
 
 def a_manifest_vanishes(world: World) -> None:
@@ -255,7 +270,15 @@ def a_restart_without_an_api_server(world: World) -> None:
     world.put_manifest(VARIANTS["one+b"])
     assert not world.one_pass({_ADDED: "kill after"})
     world.outage(Unreachable)
-    world.accept_what_is_shown()
+    world.one_pass()
+
+
+def a_kill_after_a_reload_and_a_bundle_that_is_gone(world: World) -> None:
+    """HAProxy serves the new name, whose pair is on the node alone then."""
+    world.put_bundle("c", "one")
+    world.put_manifest(VARIANTS["two on 8443"])
+    assert not world.one_pass({_RELOADED: "kill after"})
+    world.drop_bundle("c")
     world.one_pass()
 
 
@@ -268,14 +291,22 @@ def a_vanished_manifest_and_a_restart(world: World) -> None:
 
 _ADDED = 16
 """The step of that pass that adds the line to the list in memory."""
+_RELOADED = 10
+"""The step of that pass that reloads."""
 
 
 @pytest.mark.parametrize(
     ("mutation", "invariant", "story"),
     [
+        (file_after_line, "DiskLoadable", a_name_is_added),
         (a_vanished_manifest_is_removed, "NeverUncovered", a_manifest_vanishes),
         (dates_do_not_matter, "NeverUncovered", a_certificate_expires_in_its_successor),
         (accepted_too_late, "NeverUncovered", a_restart_without_an_api_server),
+        (
+            not_told_what_is_tried,
+            "NeverUncovered",
+            a_kill_after_a_reload_and_a_bundle_that_is_gone,
+        ),
         (transactions_stay, "Convergence", an_agent_dies_in_a_transaction),
         (told_without_a_handshake, "WatermarkSound", listeners_do_not_follow),
         (restarted_with_another_order, "Quiescence", a_vanished_manifest_and_a_restart),

@@ -17,7 +17,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-import msgspec
 import pytest
 
 from certfront.agent import master, proving, reconcile, runtime, validation
@@ -26,7 +25,6 @@ from certfront.agent.exchange import NoAnswer
 from certfront.agent.handshake import HandshakeFailed, Seen
 from certfront.agent.node import Agent
 from certfront.agent.options import AgentOptions
-from certfront.agent.state import STATE_FILE, State
 from certfront.agent.watching import Watcher
 from certfront.kube.client import ApiClient, WatchEvent
 from certfront.kube.errors import ApiError, Gone
@@ -183,10 +181,8 @@ class World:
         self._dead = False
         self._late: tuple[int, Worker] | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._state: tuple[bytes, frozenset[Name]] = (b"", frozenset())
         self._surprise: BaseException | None = None
         self.broken = False
-        self._complete = False
         self.seen_files: Callable[[Mapping[str, bytes]], None] = lambda _: None
         """Called with the files after every effect, for a second opinion."""
         self._patches = pytest.MonkeyPatch()
@@ -313,7 +309,7 @@ class World:
 
     def leave_transaction(self, source: str, kind: str) -> None:
         """A client dies after `set`."""
-        worker, leaf = self.haproxy.worker, leaf_of(_pem(source, kind))
+        worker, leaf = self.haproxy.worker, leaf_of(pem_of(source, kind))
         path = f"{self.root}/certs/{bundle_name(source)}.pem"
         if worker is not None and leaf is not None and path in worker.store:
             self.note(f"HAPROXY: a transaction of {source} is left open")
@@ -401,9 +397,7 @@ class World:
             self._check_watermark()
             outcome = agent.outcome
             if outcome is not None and outcome.alive:
-                self._complete = True
                 self._check_covered()
-                self._complete = False
             if complete and outcome is not None and outcome.alive:
                 self._omitted.clear()
         return lives
@@ -589,25 +583,7 @@ class World:
         }
         if lost - self._omitted:
             self.violated("NeverUncovered", f"{sorted(map(str, lost - self._omitted))}")
-        owed = self._covered.keys() | (self._accepted_names() if self._complete else set())
-        self._covered = {name: leaf for name, leaf in valid.items() if name in owed}
-
-    def accept_what_is_shown(self) -> None:
-        """From now on everything that is served counts, whether it was written down or not."""
-        shows = self._shows(self._all_names())
-        self._covered = {n: leaf for n, leaf in shows.items() if leaf.is_valid(self.clock.now())}
-
-    def _accepted_names(self) -> frozenset[Name]:
-        """Those of the manifests that the agent has written down as accepted.
-
-        Before its pass is over, a name may have been served (HAProxy was started from what was
-        being written) and is taken back if the agent was killed: it is owed from then on only.
-        """
-        content = self.disk.files.get(STATE_FILE, b"")
-        if content != self._state[0]:
-            held = msgspec.json.decode(content, type=State).manifests.values()
-            self._state = (content, frozenset(name for one in held for name in _names(one)))
-        return self._state[1]
+        self._covered = valid
 
     def _shows(self, names: Collection[Name]) -> dict[Name, Leaf]:
         worker = self.haproxy.worker
@@ -697,7 +673,7 @@ class World:
         for manifest in self.manifests.values():
             for certificate in manifest.certificates:
                 source = _source(certificate.bundle)
-                offered = leaf_of(_pem(source, self.bundles.get(source, "")))
+                offered = leaf_of(pem_of(source, self.bundles.get(source, "")))
                 if offered is None or not offered.is_valid(now):
                     continue
                 for name in certificate.hostnames:
@@ -760,7 +736,7 @@ def _source(name: str) -> str:
     return _SOURCES[name]
 
 
-def _pem(source: str, kind: str) -> bytes:
+def pem_of(source: str, kind: str) -> bytes:
     if not kind:
         return b""
     try:
