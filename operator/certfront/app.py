@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import socket
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ from certfront.issuance.acme.solver import ChallengePort
 from certfront.kube.client import ApiClient
 from certfront.kube.errors import ApiError, Conflict
 from certfront.kube.leases import LeaderElection
-from certfront.kube.source import LiveSource, Watched
+from certfront.kube.source import LiveSource
 from certfront.metrics import Metrics
 from certfront.model.clock import Clock, SystemClock
 from certfront.model.settings import Settings
@@ -46,9 +47,8 @@ from certfront.reconcilers.stores import (
     FRONTEND,
     ISSUER,
     LOADBALANCER,
-    RESOURCES,
-    WATCHED_LABEL,
     new_store,
+    watched,
 )
 
 _log: Final = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ THREADS: Final = 4
 STOP_SECONDS: Final = 20.0
 STUCK_SECONDS: Final = 600.0
 SILENT_SECONDS: Final = 60.0
+DEEPEST_OBJECT: Final = 25_000
+"""Whoever edits an object can nest its managedFields as deep as the API server takes, 10,000 levels."""
 COLLECT_EVERY: Final = 20_000
 """Allocations between two runs of the cycle collector; Python's 700 take a tenth of the time."""
 
@@ -99,6 +101,7 @@ class Operator:
 async def run(settings: Settings) -> None:
     """Run the operator until it is asked to stop (SIGTERM, SIGINT)."""
     gc.set_threshold(COLLECT_EVERY, 20, 20)
+    sys.setrecursionlimit(DEEPEST_OBJECT)
     counted = Metrics()
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -182,7 +185,7 @@ def _runner(
 
 def _sweep(context: Context) -> Sweep:
     return Sweep(
-        source=LiveSource(context.client, _watched(context.settings)),
+        source=LiveSource(context.client, watched(context.settings)),
         store=context.store,
         repaired=partial(watches.repaired, context),
         clock=context.clock,
@@ -199,24 +202,13 @@ def _reconcilers(context: Context, accounts: Accounts) -> Mapping[str, Reconcile
     }
 
 
-def _watched(settings: Settings) -> Mapping[str, Watched]:
-    return {
-        kind: Watched(
-            resource=resource,
-            namespaces=settings.watch_namespaces if resource.namespaced else (),
-            label_selector=WATCHED_LABEL.get(kind),
-        )
-        for kind, resource in RESOURCES.items()
-    }
-
-
 async def _operate(operator: Operator, settings: Settings) -> None:
     """Run all parts until kopf is told to stop, or one of them fails."""
     parts = {
         asyncio.create_task(operator.election.run(), name="election"),
         asyncio.create_task(_cover_and_sweep(operator.sweep), name="sweep"),
         asyncio.create_task(
-            watches.follow_foreign(operator.context, _watched(settings)), name="followers"
+            watches.follow_foreign(operator.context, watched(settings)), name="followers"
         ),
         asyncio.create_task(_work(operator), name="workers"),
     }

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 from certfront.agent.inbox import Inbox
+from certfront.kube.backoff import Backoff
 from certfront.kube.client import Listing, WatchEvent
-from certfront.kube.errors import ApiError, Gone
+from certfront.kube.errors import ApiError, Gone, Silent
 from certfront.kube.resources import SECRETS, Resource
 from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL
 from certfront.model.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
-_SHORTEST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 20.0
 _AUDIT_SECONDS: Final = 300.0
 
 
@@ -47,7 +46,7 @@ class SecretsClient(Protocol):
         *,
         resource_version: str,
         label_selector: str | None = None,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after a revision, until the server ends the watch."""
         ...
 
@@ -72,10 +71,10 @@ class Watcher:
         self._selector = f"{LOAD_BALANCER_LABEL}={load_balancer}"
         self._changed = changed
         self._audited_at = 0.0
+        self._backoff = Backoff()
 
     async def run(self) -> None:
         """List and watch until cancelled, through every error."""
-        pause = _SHORTEST_PAUSE
         listed = False
         while True:
             try:
@@ -85,14 +84,11 @@ class Watcher:
                 elif self._clock.monotonic() - self._audited_at > _AUDIT_SECONDS:
                     await self._audit()
                 await self._watch()
-                pause = _SHORTEST_PAUSE
-                continue
-            except Gone:
+            except (Gone, Silent):
                 listed = False
             except ApiError as error:
                 _log.warning("the Secrets cannot be read now, serving on: %s", error)
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await self._backoff.pause()
 
     async def _list(self) -> None:
         listing = await self._client.list(SECRETS, self._namespace, label_selector=self._selector)
@@ -116,10 +112,13 @@ class Watcher:
 
     async def _watch(self) -> None:
         version = self._inbox.resource_version
-        async for kind, item in self._client.watch(
+        watch = self._client.watch(
             SECRETS, self._namespace, resource_version=version, label_selector=self._selector
-        ):
-            await self._take(kind, item)
+        )
+        async with aclosing(watch) as events:
+            async for kind, item in events:
+                self._backoff.reset()
+                await self._take(kind, item)
 
     async def _take(self, kind: str, item: Mapping[str, Any]) -> None:
         metadata = item["metadata"]

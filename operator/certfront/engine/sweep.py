@@ -58,8 +58,8 @@ class Sweep:
     """Covers the store at the start and repairs it afterwards.
 
     `repaired` gets the key of everything that was put right, what was held before and what is there
-    now (None: nothing). `patience` is for how many seconds the
-    store may bring nothing before what is missing is read one by one.
+    now (None: nothing). `patience` is for how many seconds nothing of what is missing may come
+    before it is read one by one.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """kopf without a memory: no handler here asks what an object was like before.
 
 kopf works out an object's essence, its difference to the last handled one, and what its handlers
-have left unfinished, for every event of a watch, also where only event handlers are registered. That
-was a quarter of what an event costs (docs/performance.md). These storages store nothing anywhere.
+have left unfinished, for every event of a watch, also where only event handlers are registered (what
+that costs: docs/performance.md). These storages store nothing anywhere.
 """
 
 from typing import Any

@@ -5,8 +5,9 @@ annotations. The kinds of others, Secrets above all, only fill the store and nev
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import kopf
 import msgspec
@@ -22,6 +23,7 @@ from certfront.reconcilers.context import Context
 from certfront.reconcilers.stores import OWN_KINDS, RESOURCES
 from certfront.reconcilers.wakeups import keys_to_wake
 
+_log: Final = logging.getLogger(__name__)
 SERVER_TIMEOUT_SECONDS = 300
 CONNECT_TIMEOUT_SECONDS = 30
 
@@ -71,8 +73,10 @@ async def follow_foreign(context: Context, watched: Mapping[str, Watched]) -> No
 async def _follow(context: Context, kind: str, watched: Watched, namespace: str | None) -> None:
     objects = follow(context.client, watched.resource, namespace, watched.label_selector)
     async for change, obj in objects:
-        if not is_echo(context, kind, change, obj):
+        try:
             observe(context, kind, change, obj)
+        except Exception:  # noqa: BLE001 - tenants write these objects: none may end the operator
+            _log.exception("an object of kind %s is left out", kind)
         if change is None:
             # A list of thousands must not hold up everything else.
             await asyncio.sleep(0)
@@ -84,6 +88,8 @@ def observe(context: Context, kind: str, event_type: str | None, obj: Object) ->
     The echo of our own write is known already and queues nothing. Objects of the first list
     (`event_type` None) wait behind fresh changes.
     """
+    if is_echo(context, kind, event_type, obj):
+        return
     key = key_of(kind, obj)
     before = context.store.find(key)
     if event_type == "DELETED":
@@ -97,7 +103,8 @@ def observe(context: Context, kind: str, event_type: str | None, obj: Object) ->
 
 def is_echo(context: Context, kind: str, event_type: str | None, obj: Object) -> bool:
     """Whether the store has this very state already, mostly from the answer to a write of our own."""
-    if event_type == "DELETED":
+    if event_type in (None, "DELETED"):
+        # After a restore the same revision may be another state: what is listed is compared whole.
         return False
     held = context.store.find(key_of(kind, obj))
     return held is not None and _incarnation(held) == _incarnation(obj)

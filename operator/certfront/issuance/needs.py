@@ -48,7 +48,7 @@ class Wanted:
     @cached_property
     def hash(self) -> str:
         """Identifies the spec, whoever issues it; 16 hex digits."""
-        return _digest(
+        return digest(
             {
                 "type": self.type,
                 "commonName": self.request.common_name,
@@ -79,7 +79,7 @@ class SpecHash:
     @classmethod
     def of(cls, wanted: Wanted, issuer_identity: str) -> "SpecHash":
         """`issuer_identity`: the CA's fingerprint or the directory URL; empty for none."""
-        return cls(spec=wanted.hash, issuer=_digest(issuer_identity))
+        return cls(spec=wanted.hash, issuer=digest(issuer_identity))
 
     @classmethod
     def parse(cls, text: str) -> "SpecHash | None":
@@ -136,5 +136,6 @@ def _request(certificate: Certificate) -> Request:
     )
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Identifies a value that JSON can hold, whatever the order of its keys; 16 hex digits."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:16]

@@ -4,15 +4,12 @@ A Secret is ours if it is a TLS Secret whose marker names this Certificate (DESI
 """
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import msgspec
-
-from certfront.issuance.needs import SpecHash, Wanted
+from certfront.issuance.needs import SpecHash, Wanted, digest
 from certfront.model.certificate import Certificate
 from certfront.model.meta import API_VERSION
 from certfront.model.secret_data import value_of
@@ -175,8 +172,7 @@ def as_adoptable(secret: Mapping[str, Any]) -> dict[str, Any]:
 def _template_hash(certificate: Certificate) -> str:
     """Tells one template from another: what was taken out of it must leave the Secret too."""
     template = certificate.spec.secret
-    text = msgspec.json.encode([template.labels, template.annotations], order="sorted")
-    return hashlib.sha256(text).hexdigest()[:16]
+    return digest([template.labels, template.annotations])
 
 
 def satisfies(record: Record, wanted: Wanted) -> bool:

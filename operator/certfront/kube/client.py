@@ -1,8 +1,8 @@
 """One thin asynchronous client of the Kubernetes API.
 
-It stands on the official package's configuration (kubeconfig, in-cluster, token renewal) and its
-REST layer on aiohttp; the generated per-resource methods, which cost several times more CPU a
-call, are not used. Objects are plain dicts as in JSON. Neighbours: `resources`, `errors`,
+It stands on the official package's configuration (kubeconfig, in-cluster, token renewal) and the pool
+of connections that it makes with aiohttp; its requests and generated methods, which cost several
+times more CPU a call, are not used. Objects are plain dicts as in JSON. Neighbours: `resources`, `errors`,
 `leases`, `events`.
 """
 
@@ -23,6 +23,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import LineTooLong
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -111,8 +112,8 @@ class ApiClient:
         in_flight: int = 64,
         reload: Callable[[Configuration], Awaitable[None]] | None = None,
     ) -> None:
-        # Every call in flight and some watches have a connection each.
-        configuration.connection_pool_maxsize = in_flight + 64
+        # No limit: calls are bounded by their turns, and each watch has a connection of its own.
+        configuration.connection_pool_maxsize = 0
         # aiohttp would look at the environment and at ~/.netrc in a thread for every request.
         configuration.client_session_kwargs = {"trust_env": False}
         configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
@@ -326,8 +327,8 @@ class ApiClient:
         *,
         uid: str,
         resource_version: str,
-        status: Mapping[str, Any],
-        previous: Mapping[str, Any],
+        status: Object,
+        previous: Object,
     ) -> Object:
         """Make `status` the whole status of the object, which had `previous` when it was decided.
 
@@ -545,7 +546,7 @@ class ApiClient:
 async def _decoded(response: aiohttp.ClientResponse, largest: int) -> Object:
     try:
         answer = msgspec.json.decode(await _body(response, largest))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise _no_answer("the answer is not JSON") from None
     if not isinstance(answer, dict):
         raise _no_answer("the answer is not an object")
@@ -588,7 +589,7 @@ async def _events(
     response: aiohttp.ClientResponse, resource: Resource
 ) -> AsyncIterator[WatchEvent]:
     try:
-        async for line in response.content:
+        while line := await response.content.readline(max_line_length=_LARGEST_OBJECT):
             event = msgspec.json.decode(line)
             obj = event["object"]
             if event["type"] == "ERROR":
@@ -599,8 +600,11 @@ async def _events(
         raise Silent(0, "Silent", "the watch said nothing, not even a bookmark") from None
     except (aiohttp.ClientError, OSError) as error:
         raise _no_answer(f"the watch broke off ({type(error).__name__})") from error
+    except (LineTooLong, RecursionError):
+        # Silent, because from the same revision the same line would come again.
+        raise Silent(0, "Unreadable", "the watch sent an event that cannot be read") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        # A line cut in half or longer than the buffer.
+        # A line cut in half.
         raise _no_answer("the watch sent something that is not an event") from None
 
 

@@ -53,7 +53,7 @@ class Unreachable(ApiError):
 
 
 class Silent(Unreachable):
-    """A watch said nothing for longer than between two bookmarks: list again."""
+    """A watch said nothing for longer than between two bookmarks, or what nobody can read: list again."""
 
 
 class TooManyRequests(ApiError):

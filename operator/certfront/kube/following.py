@@ -6,20 +6,17 @@ not told: the sweep finds them.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, Literal
 
+from certfront.kube.backoff import Backoff
 from certfront.kube.client import ApiClient, Object
 from certfront.kube.errors import ApiError, Gone, Silent
 from certfront.kube.resources import Resource
 
 _log: Final = logging.getLogger(__name__)
-_SHORTEST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 20.0
 
 Change = Literal["ADDED", "MODIFIED", "DELETED"] | None
 """What became of an object; None for one of a list."""
@@ -30,11 +27,11 @@ async def follow(
 ) -> AsyncGenerator[tuple[Change, Object], None]:
     """Every object of the kind (of the namespace) as of now, then every change, for ever.
 
-    After an error the watch goes on from where it was, after 0.5 s doubling to 20 s with jitter. If
-    the server no longer has that revision, or nothing was heard for longer than between two
+    When the watch ends, by itself or by an error, it goes on from where it was after a pause. If the
+    server no longer has that revision, or nothing was heard for longer than between two
     bookmarks (etcd may have been restored), everything is listed again.
     """
-    pause, version = _SHORTEST_PAUSE, ""
+    backoff, version = Backoff(), ""
     while True:
         try:
             if not version:
@@ -47,13 +44,12 @@ async def follow(
             )
             async with aclosing(watch) as events:
                 async for change, obj in events:
-                    version, pause = obj["metadata"]["resourceVersion"], _SHORTEST_PAUSE
+                    version = obj["metadata"]["resourceVersion"]
+                    backoff.reset()
                     if change != "BOOKMARK":
                         yield change, obj
-            continue
         except (Gone, Silent):
             version = ""
         except ApiError as error:
             _log.warning("%s cannot be followed now: %s", resource.plural, error)
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        await backoff.pause()

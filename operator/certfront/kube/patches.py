@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 
-def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def merge_difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The smallest merge patch that turns `old` into `new`; empty if they are equal.
 
     Keys that `new` no longer has, or has as None, become nulls; lists are replaced whole.
@@ -30,7 +29,7 @@ def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
     return patch
 
 
-def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
     return {
         key: _without_nulls(inner) if isinstance(inner, dict) else inner
         for key, inner in value.items()

@@ -115,7 +115,8 @@ def self_signed(
     extensions = requests.extensions(request, key, subject, path_length=_SELF_SIGNED_PATH_LENGTH)
     if not request.is_ca:
         # Only a root goes without: path verifiers refuse a leaf that lacks the identifier.
-        extensions = (*extensions, (_own_key_identifier(extensions), False))
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+        extensions = (*extensions, (identifier, False))
     certificate = _signed(_builder(key, subject, subject, not_before, not_after), extensions, key)
     return KeyPair(chain=(certificate,), private_key_pem=keys.to_pem(key, encoding), ca=certificate)
 
@@ -232,12 +233,6 @@ def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIden
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
     # The type is narrowed by load_authority: the authority's private key is of a supported type.
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
-
-
-def _own_key_identifier(extensions: Sequence[requests.Extension]) -> x509.AuthorityKeyIdentifier:
-    """Point at the certificate's own subject key identifier."""
-    own = next(value for value, _ in extensions if isinstance(value, x509.SubjectKeyIdentifier))
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
 
 def _check_authority(certificate: x509.Certificate) -> None:

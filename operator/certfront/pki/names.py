@@ -70,6 +70,7 @@ def normalise_name(text: str) -> str:
 
 def is_ip(text: str) -> bool:
     """Say whether a text is the literal of an address, canonical or not."""
+    # Nearly every text is a name, and an exception costs more than this.
     if ":" not in text and text.strip("0123456789."):
         return False
     try:

@@ -16,7 +16,7 @@ import msgspec
 from certfront.engine.keys import Key
 from certfront.engine.results import Result
 from certfront.engine.store import Object
-from certfront.kube.errors import Conflict, NotFound
+from certfront.kube.errors import Conflict, Forbidden, NotFound
 from certfront.kube.resources import FRONTENDS, LEASES, LOADBALANCERS
 from certfront.loadbalancers import reasons
 from certfront.loadbalancers.haproxy import reasons as node_reasons
@@ -167,6 +167,10 @@ class LoadBalancerReconciler:
             except (NotFound, Conflict):
                 # It is gone, or the node is back.
                 continue
+            except Forbidden as error:
+                # A courtesy to whoever reads them: what follows must not wait for it.
+                _log.warning("the Lease of a node that is gone stays: %s", error)
+                return
 
     async def _collect(self, target: ObjectName, nodes: Iterable[NodeLease], now: datetime) -> bool:
         """Delete the bundles that no manifest names; whether some still wait for the nodes."""

@@ -15,6 +15,7 @@ from certfront.kube.resources import (
     SECRETS,
     Resource,
 )
+from certfront.kube.source import Watched
 from certfront.model.settings import Settings
 
 CERTIFICATE = CERTIFICATES.kind
@@ -81,6 +82,18 @@ def new_store(settings: Settings) -> tuple[Store, Indices]:
     )
     trims: dict[str, Trim] = dict.fromkeys(RESOURCES, _whole)
     return Store(trims, indices), indices
+
+
+def watched(settings: Settings) -> Mapping[str, Watched]:
+    """Where and by which labels each kind is listed and watched."""
+    return {
+        kind: Watched(
+            resource=resource,
+            namespaces=settings.watch_namespaces if resource.namespaced else (),
+            label_selector=WATCHED_LABEL.get(kind),
+        )
+        for kind, resource in RESOURCES.items()
+    }
 
 
 def _whole(obj: Object) -> Object:

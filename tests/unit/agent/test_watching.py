@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from certfront.agent import watching
 from certfront.agent.inbox import Inbox
 from certfront.agent.watching import Watcher
+from certfront.kube import backoff
 from certfront.kube.errors import ApiError, Forbidden, Unreachable
 from certfront.loadbalancers.haproxy import handover
 from certfront.model.clock import FrozenClock
@@ -24,7 +24,7 @@ ONE, TWO = manifest("shop/one"), manifest("shop/two")
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_SHORTEST_PAUSE", 0.001)
+    monkeypatch.setattr(backoff, "_SHORTEST", 0.001)
 
 
 class Watched:

@@ -75,7 +75,7 @@ async def test_an_echo_and_what_is_older_queue_nothing(context: Context) -> None
     [
         ("MODIFIED", certificate("5"), True),
         ("ADDED", certificate("5"), True),
-        (None, certificate("5"), True),
+        (None, certificate("5"), False),
         ("MODIFIED", certificate("6"), False),
         ("MODIFIED", certificate("4"), False),
         ("ADDED", certificate("5", uid="another"), False),

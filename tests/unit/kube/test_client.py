@@ -21,6 +21,7 @@ from certfront.kube.errors import (
     Gone,
     Invalid,
     NotFound,
+    Silent,
     TooManyRequests,
     Unauthorized,
     Unreachable,
@@ -451,7 +452,8 @@ async def test_a_watch_yields_events_and_bookmarks_until_it_ends(
     server.watch_lines = [
         event("ADDED", named("a")),
         event("BOOKMARK", {"metadata": {"resourceVersion": "120"}}),
-        event("DELETED", named("a", data={"big": "x" * 3_000_000})),
+        # As large as `<` in JSON makes what etcd can hold.
+        event("DELETED", named("a", data={"big": "x" * 9_000_000})),
     ]
     seen = [
         (kind, obj["kind"])
@@ -486,6 +488,8 @@ async def test_a_watch_yields_events_and_bookmarks_until_it_ends(
         pytest.param([event("ADDED", named())[:30]], Unreachable, id="cut-line"),
         pytest.param([b'{"type": "ADDED"}\n'], Unreachable, id="no-object"),
         pytest.param([b"[]\n"], Unreachable, id="no-event"),
+        pytest.param([event("ADDED", named(data="x" * (17 << 20)))], Silent, id="too-large"),
+        pytest.param([b'{"a":' * 30_000 + b"1" + b"}" * 30_000 + b"\n"], Silent, id="too-deep"),
     ],
 )
 async def test_a_watch_that_goes_wrong_says_how(
@@ -495,6 +499,28 @@ async def test_a_watch_that_goes_wrong_says_how(
     with pytest.raises(expected):
         async for _ in client.watch(SECRETS, resource_version="1"):
             pass
+
+
+async def test_watches_take_no_connection_from_calls(server: ApiServer, client: ApiClient) -> None:
+    """An operator that watches a hundred namespaces must still renew its Lease."""
+    hold = asyncio.Event()
+
+    async def held(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(event("BOOKMARK", {"metadata": {}}))
+        await hold.wait()
+        return response
+
+    server.script = [held] * 140
+    watches = [client.watch(SECRETS, resource_version="1") for _ in range(140)]
+    for watch in watches:
+        await anext(watch)
+    with pytest.raises(NotFound):
+        await client.get(LEASES, "certfront", "absent", timeout=5)
+    hold.set()
+    for watch in watches:
+        await watch.aclose()  # type: ignore[attr-defined] # it is an async generator
 
 
 async def test_a_watch_refused_at_once_says_why(server: ApiServer, client: ApiClient) -> None:

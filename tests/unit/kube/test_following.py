@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from certfront.kube import following
+from certfront.kube import backoff, following
 from certfront.kube.client import Listing, WatchEvent
 from certfront.kube.errors import ApiError, Forbidden, Gone, Silent, Unreachable
 from certfront.kube.resources import SECRETS
@@ -49,7 +49,7 @@ class Scripted:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "_SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(backoff, "_SHORTEST", 0.0)
 
 
 async def told(client: Scripted, count: int) -> list[tuple[str | None, str]]:

@@ -3,11 +3,13 @@
 import base64
 import copy
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from certfront.engine.keys import Key
+from certfront.kube.errors import Forbidden
 from certfront.loadbalancers.haproxy.handover import ManifestCertificate, manifest_secret
 from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.keys import KeyAlgorithm
@@ -119,6 +121,21 @@ async def test_a_lease_is_deleted_after_an_hour_of_silence(world: World) -> None
     world.clock.advance(timedelta(minutes=2))
     await world.run(BALANCER)
     assert ("Lease", "edge", "haproxy.node-1") not in world.api.objects
+
+
+async def test_a_lease_that_may_not_be_deleted_holds_up_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs a load balancer of their own may not have given the right."""
+
+    async def refused(resource: Any, *_: Any, **__: Any) -> None:
+        raise Forbidden(403, "Forbidden", "no")
+
+    world.node()
+    world.clock.advance(timedelta(hours=2))
+    monkeypatch.setattr(world.api, "delete", refused)
+    await world.run(BALANCER)
+    assert ("Lease", "edge", "haproxy.node-1") in world.api.objects
 
 
 async def test_a_lease_is_not_deleted_by_a_clock_that_is_wrong(world: World) -> None:

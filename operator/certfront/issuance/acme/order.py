@@ -2,7 +2,7 @@
 
 `decide` looks at a `View` and returns one `Step`. A step either asks for something to be read
 (then `decide` is called again with it), or is the one effect of this pass. What is durable after
-each, and what a restart finds, is the table of DESIGN's reference protocols.md section 2:
+each, and what a restart finds, is this table:
 
     Claim           S1: the attempt is in status before anything is ordered
     NewOrder        at the CA; its URL is recorded at once (S2)
