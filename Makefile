@@ -6,7 +6,7 @@
 #   make docs    the pages that are made from the source (docs/generate.py)
 #   make lint    ruff, mypy and the directions of imports
 #   make bench   measures (benchmarks/)
-#   make manifests    deploy/ and what else is made from charts/certfront and crds/
+#   make manifests    deploy/, and the copy of crds/ in the chart
 #   make build   the wheel and the source archive, in dist/
 #   make requirements    pins the dependencies of pyproject.toml again
 

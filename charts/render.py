@@ -1,19 +1,16 @@
-"""Makes what is made from the chart: deploy/, docs/helm-values.md, and the chart's copy of crds/.
+"""Makes deploy/ from the chart, and the chart's copy of crds/.
 
 `python charts/render.py` writes, `python charts/render.py --check` only says what is out of date.
 The kinds are written by hand in crds/; everything else of an installation is written in
 charts/certfront. Helm is built by :mod:`sandbox.binaries` the first time.
 """
 
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
@@ -68,66 +65,12 @@ def manifests(rendered: str) -> dict[str, str]:
     }
 
 
-def values_page() -> str:
-    """docs/helm-values.md: each value with its default and the comment above it in values.yaml."""
-    text = (CHART / "values.yaml").read_text()
-    lines = ["<!-- Made by charts/render.py. Do not edit. -->", "# Values of the Helm chart", ""]
-    lines += ["`values.schema.json` refuses values that are not here.", ""]
-    lines += ["| value | default | meaning |", "| --- | --- | --- |"]
-    for path, default, comment in _values(text, yaml.safe_load(text)):
-        lines.append(f"| `{path}` | {default} | {comment} |")
-    return "\n".join(lines) + "\n"
-
-
-def _values(text: str, parsed: Any) -> Iterator[tuple[str, str, str]]:
-    """(path, default, comment) of each value; of a block, its comment alone."""
-    path: list[str] = []
-    comment: list[str] = []
-    for line in text.splitlines():
-        stripped = line.strip()
-        key = re.match(r"( *)([A-Za-z]+):(?: |$)", line)
-        if stripped.startswith("#"):
-            comment.append(stripped[1:].removeprefix(" "))
-        elif key is None:
-            comment = []
-        else:
-            path = [*path[: len(key[1]) // 2], key[2]]
-            value = parsed
-            for step in path:
-                value = value.get(step) if isinstance(value, dict) else None
-            if value is not None and not {*path[:-1]} & OPAQUE:
-                block = isinstance(value, dict) and value and path[-1] not in OPAQUE
-                if comment or not block:
-                    yield ".".join(path), "" if block else _default(value), _prose(comment)
-            comment = []
-
-
-OPAQUE: Final = {"ports", "resources", "podSecurityContext", "securityContext"}
-"""Values whose inside is Kubernetes' own, and not described."""
-
-
-def _default(value: object) -> str:
-    return f"`{json.dumps(value)}`"
-
-
-def _prose(comment: list[str]) -> str:
-    """One line; an example keeps its lines, as code."""
-    sentences: list[str] = []
-    for line in comment:
-        if line.startswith("  ") and line.strip():
-            sentences.append(f"`{line.strip()}`<br>")
-        else:
-            sentences.append(line.strip())
-    return " ".join(filter(None, sentences)).replace("|", "\\|").removesuffix("<br>")
-
-
 def files() -> Iterator[tuple[Path, str]]:
     """Everything that is made, with its content."""
     for name, content in manifests(helm_template(VALUES)).items():
         yield REPOSITORY / "deploy" / name, content
     for kind in sorted((REPOSITORY / "crds").glob("*.yaml")):
         yield CHART / "files" / "crds" / kind.name, kind.read_text()
-    yield REPOSITORY / "docs" / "helm-values.md", values_page()
 
 
 def stale(made: Iterable[tuple[Path, str]]) -> list[Path]:
@@ -136,7 +79,7 @@ def stale(made: Iterable[tuple[Path, str]]) -> list[Path]:
     differing = [
         path for path, text in expected.items() if not path.exists() or path.read_text() != text
     ]
-    directories = {path.parent for path in expected if path.suffix == ".yaml"}
+    directories = {path.parent for path in expected}
     found = [path for directory in directories for path in directory.glob("*.yaml")]
     return sorted(differing + [path for path in found if path not in expected])
 

@@ -1,6 +1,7 @@
 """Writes the pages that are made from the source: `python docs/generate.py`.
 
-docs/reasons/ and docs/reasons.json come from docs/catalogue.py, docs/api.md from crds/.
+docs/reasons/ and docs/reasons.json come from docs/catalogue.py, docs/api.md from crds/,
+docs/helm-values.md from the chart's values.yaml.
 Pages of reasons that exist no longer are removed. tests/unit/docs/ fails while something is stale.
 """
 
@@ -20,6 +21,9 @@ from certfront.model.settings import Settings  # noqa: E402 -- found by the line
 from docs.catalogue import CATALOGUE, REASONS, Entry  # noqa: E402 -- likewise
 
 KINDS: Final = ("Certificate", "Issuer", "LoadBalancer", "LoadBalancerFrontend")
+OPAQUE: Final = {"ports", "resources", "podSecurityContext", "securityContext"}
+"""Values whose inside is Kubernetes' own, and not described."""
+
 _MADE: Final = "<!-- Made by docs/generate.py. Do not edit. -->"
 _CAMEL: Final = re.compile(r"(?<![`\w.])([A-Z][a-z]+[A-Z]\w*)\b")
 
@@ -30,6 +34,7 @@ def pages() -> dict[str, str]:
     found["reasons/README.md"] = reason_index()
     found["reasons.json"] = reason_list()
     found["api.md"] = api_reference()
+    found["helm-values.md"] = values_page()
     return found
 
 
@@ -101,6 +106,17 @@ def api_reference() -> str:
     for kind in KINDS:
         lines += _kind(_definition(kind))
     return "\n".join(lines)
+
+
+def values_page() -> str:
+    """Each value with its default and the comment above it in values.yaml."""
+    text = (ROOT / "charts" / "certfront" / "values.yaml").read_text()
+    lines = [_MADE, "# Values of the Helm chart", ""]
+    lines += ["`values.schema.json` refuses values that are not here.", ""]
+    lines += ["| value | default | meaning |", "| --- | --- | --- |"]
+    for path, default, comment in _values(text, yaml.safe_load(text)):
+        lines.append(f"| `{path}` | {default} | {comment} |")
+    return "\n".join(lines) + "\n"
 
 
 def write() -> None:
@@ -215,6 +231,44 @@ def _columns(kind: str, columns: list[Mapping[str, Any]]) -> Iterator[str]:
         shown = "with `-o wide`" if column.get("priority") else "always"
         yield f"| {column['name']} | {shown} | `{_cell(column['jsonPath'])}` |"
     yield ""
+
+
+def _values(text: str, parsed: Any) -> Iterator[tuple[str, str, str]]:
+    """(path, default, comment) of each value; of a block, its comment alone."""
+    path: list[str] = []
+    comment: list[str] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        key = re.match(r"( *)([A-Za-z]+):(?: |$)", line)
+        if stripped.startswith("#"):
+            comment.append(stripped[1:].removeprefix(" "))
+        elif key is None:
+            comment = []
+        else:
+            path = [*path[: len(key[1]) // 2], key[2]]
+            value = parsed
+            for step in path:
+                value = value.get(step) if isinstance(value, dict) else None
+            if value is not None and not {*path[:-1]} & OPAQUE:
+                block = isinstance(value, dict) and value and path[-1] not in OPAQUE
+                if comment or not block:
+                    yield ".".join(path), "" if block else _default(value), _prose(comment)
+            comment = []
+
+
+def _default(value: object) -> str:
+    return f"`{json.dumps(value)}`"
+
+
+def _prose(comment: list[str]) -> str:
+    """One line; an example keeps its lines, as code."""
+    sentences: list[str] = []
+    for line in comment:
+        if line.startswith("  ") and line.strip():
+            sentences.append(f"`{line.strip()}`<br>")
+        else:
+            sentences.append(line.strip())
+    return " ".join(filter(None, sentences)).replace("|", "\\|").removesuffix("<br>")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,12 @@ KINDS = ("certificates", "issuers", "loadbalancerfrontends", "loadbalancers")
 DEFAULTS = f"--values={HERE / 'values' / 'issuer.yaml'}"
 IN_CERTFRONT = ("-n", "certfront")
 OPERATOR = "system:serviceaccount:certfront:certfront"
+CERTIFICATE: Object = {
+    "apiVersion": "certfront.io/v1alpha1",
+    "kind": "Certificate",
+    "metadata": {"name": "site", "namespace": "shop"},
+    "spec": {"type": "SelfSigned", "dnsNames": ["shop.example.com"]},
+}
 
 
 @pytest.fixture
@@ -73,13 +79,7 @@ def test_the_issuer_comes_with_the_upgrade_that_agrees_to_the_terms(
 def test_an_uninstall_leaves_what_people_have(cluster_helm: Helm, kubectl: Kubectl) -> None:
     install(cluster_helm, DEFAULTS)
     kubectl("create", "namespace", "shop")
-    certificate: Object = {
-        "apiVersion": "certfront.io/v1alpha1",
-        "kind": "Certificate",
-        "metadata": {"name": "site", "namespace": "shop"},
-        "spec": {"type": "SelfSigned", "dnsNames": ["shop.example.com"]},
-    }
-    kubectl.apply(certificate)
+    kubectl.apply(CERTIFICATE)
     kubectl("create", "secret", "generic", "bundle", "-n", "edge")
     cluster_helm("uninstall", "certfront", *IN_CERTFRONT)
     assert established(kubectl) == list(KINDS)
@@ -141,13 +141,7 @@ def test_the_operator_works_with_rights_in_namespaces_only(
     running = _operator(empty, kubectl, tmp_path)
     try:
         lifecycle.start(empty.name, "operator")
-        certificate: Object = {
-            "apiVersion": "certfront.io/v1alpha1",
-            "kind": "Certificate",
-            "metadata": {"name": "site", "namespace": "shop"},
-            "spec": {"type": "SelfSigned", "dnsNames": ["shop.example.com"]},
-        }
-        kubectl.apply(certificate)
+        kubectl.apply(CERTIFICATE)
         kubectl("wait", "lbcert/site", "-n", "shop", "--for=condition=Ready", "--timeout=30s")
     finally:
         lifecycle.stop(running.name, "operator")

@@ -32,7 +32,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def test_every_generated_page_is_there_and_not_stale() -> None:
-    """Run `python docs/generate.py` after a change of reasons or CRDs."""
+    """Run `python docs/generate.py` after a change of reasons, CRDs or the chart's values."""
     held = {path: (DOCS / path).read_text() for path in PAGES if (DOCS / path).exists()}
     stale = [path for path, text in PAGES.items() if held.get(path) != text]
     assert stale == [], "run: python docs/generate.py"
@@ -50,6 +50,13 @@ def test_the_list_for_machines_has_every_reason_with_its_address() -> None:
         assert entry["url"] == f"{Settings().documentation_url}/{entry['name']}"
         assert entry["meaning"]
         assert entry["remedy"]
+
+
+def test_every_value_of_the_chart_is_explained() -> None:
+    given = yaml.safe_load((ROOT / "charts" / "certfront" / "values.yaml").read_text())
+    row = re.compile(r"^\| `([A-Za-z.]+)` \| (?:`.*?`)? \| (.*) \|$", flags=re.MULTILINE)
+    meanings = dict(row.findall(PAGES["helm-values.md"]))
+    assert [path for path in value_paths(given) if not meanings.get(path, "").strip()] == []
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
@@ -83,6 +90,15 @@ def test_every_page_of_docs_is_reached_from_the_index() -> None:
                 reached.add(found)
                 open_pages.append(found)
     assert [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if page not in reached] == []
+
+
+def value_paths(given: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The path of each value that is described by itself."""
+    for name, value in given.items():
+        if isinstance(value, dict) and value and name not in generate.OPAQUE:
+            yield from value_paths(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def broken_links(page: Path) -> list[str]:
