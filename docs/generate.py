@@ -112,7 +112,10 @@ def values_page() -> str:
     """Each value with its default and the comment above it in values.yaml."""
     text = (ROOT / "charts" / "certfront" / "values.yaml").read_text()
     lines = [_MADE, "# Values of the Helm chart", ""]
-    lines += ["`values.schema.json` refuses values that are not here.", ""]
+    lines += [
+        "`values.schema.json` refuses typos, except inside what is passed on to Kubernetes as it is.",
+        "",
+    ]
     lines += ["| value | default | meaning |", "| --- | --- | --- |"]
     for path, default, comment in _values(text, yaml.safe_load(text)):
         lines.append(f"| `{path}` | {default} | {comment} |")

@@ -73,12 +73,8 @@ class Open:
 OPEN = Open()
 
 
-class Changes(Protocol):
-    """Whether a request changes something: from its method, path and body."""
-
-    def __call__(self, method: str, path: str, body: bytes) -> bool:
-        """True for an effect."""
-        ...
+Changes = Callable[[str, str, bytes], bool]
+"""Whether a request changes something, so that it is an effect: from its method, path and body."""
 
 
 def changes_objects(method: str, path: str, body: bytes) -> bool:  # noqa: ARG001 - an interface

@@ -85,7 +85,7 @@ class World:
         then leaves their objects behind.
         """
         if target in ("apiserver", "etcd"):
-            self._await_namespaces()
+            self.await_namespaces()
 
     def remove(self, node: str) -> None:
         """Take a node away for good."""
@@ -151,11 +151,12 @@ class World:
 
     def alone(self) -> None:
         """Return once the namespaces of earlier tests are gone, and everything is quiet."""
-        self._await_namespaces()
+        self.await_namespaces()
         clients.eventually(self._folded, seconds=60, why="told how far the nodes are")
         self.quiet()
 
-    def _await_namespaces(self) -> None:
+    def await_namespaces(self) -> None:
+        """Return once no namespace is being deleted."""
         clients.eventually(
             lambda: (
                 not any(

@@ -3,14 +3,14 @@
 import argparse
 import itertools
 import os
+import re
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 
 from tests.faults.plan import Plan, at_effect, only_kills, plan
-from tests.faults.runner import Outcome, keep, run
-from tests.faults.setting import ONE_OF_EACH, TWENTY, Setting, setting
+from tests.faults.runner import guarded, report
+from tests.faults.setting import started
 from tests.sandboxes import remove_leftovers
 
 
@@ -23,13 +23,15 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=0.0, help="begin no run after so long")
     parser.add_argument("--kills", type=int, default=0, help="nothing but so many kills a run")
-    parser.add_argument("--effect", help="before:N or after:N: one kill, at that effect")
+    parser.add_argument(
+        "--effect", type=_effect, help="before:N or after:N: one kill, at that effect"
+    )
     parser.add_argument("--sweep", action="store_true", help="a kill at each effect in turn")
     given = parser.parse_args()
     until = time.monotonic() + 60 * given.minutes if given.minutes else float("inf")
     remove_leftovers("f")
     bad = done = 0
-    with setting(f"f-main-{os.getpid()}", tell) as made:
+    with started(f"f-main-{os.getpid()}", tell) as made:
         for wanted, again in _plans(given):
             if time.monotonic() > until:
                 break
@@ -38,10 +40,18 @@ def main() -> int:
             done += 1
             bad += not outcome.good
             report(made, outcome, again)
-            if outcome.missed and given.sweep:
+            if outcome.missed:
+                tell("there was no such effect")
+                bad += outcome.good and not given.sweep
                 break
     tell(f"{done} runs, {bad} with problems")
     return 1 if bad else 0
+
+
+def _effect(given: str) -> str:
+    if not re.fullmatch(r"(before|after):[1-9]\d*", given):
+        raise argparse.ArgumentTypeError("before:N or after:N, N from 1")
+    return given
 
 
 def _plans(given: argparse.Namespace) -> Iterator[tuple[Plan, str]]:
@@ -63,27 +73,6 @@ def _plans(given: argparse.Namespace) -> Iterator[tuple[Plan, str]]:
             yield only_kills(seed, given.kills), f"{again} --kills {given.kills}"
         else:
             yield plan(seed), again
-
-
-def guarded(made: Setting, wanted: Plan) -> Outcome:
-    """A run whose own failure is a problem, too."""
-    try:
-        return run(made, wanted, ONE_OF_EACH if wanted.from_start else TWENTY)
-    except Exception:  # noqa: BLE001 - reported with its trace; the next seed may still find something
-        return Outcome(plan=wanted, problems=[traceback.format_exc()])
-
-
-def report(made: Setting, outcome: Outcome, again: str) -> None:
-    """Say how a run ended; keep its logs and say how to repeat it if something was found."""
-    counted = f"{outcome.effects} effects, {outcome.orders} orders finalized"
-    words = "nothing found" if outcome.good else f"{len(outcome.problems)} problems"
-    tell(f"{again}: {words} ({outcome.seconds:.0f} s, {counted})")
-    if outcome.good:
-        return
-    for problem in outcome.problems:
-        tell(f"  {problem}")
-    tell(f"  logs: {keep(made, outcome)}")
-    tell(f"  again: python -m tests.faults {again}")
 
 
 def tell(line: str) -> None:

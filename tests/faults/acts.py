@@ -6,7 +6,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from tests.e2e.clients import eventually
 from tests.e2e.world import Tenant, is_ready
 from tests.faults import checks, observing
 from tests.faults.evidence import Excuse, Orders
-from tests.faults.plan import Fault
+from tests.faults.plan import DAY, Fault
 from tests.faults.setting import Estate, Setting, forget, stir
 
 EFFECT_SECONDS: Final = 8.0
@@ -106,6 +107,8 @@ class Acts:
     excuses: list[Excuse] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    idle: list[Fault] = field(default_factory=list)
+    """Faults that came when there was nothing for them to hit."""
 
     def do(self, fault: Fault) -> None:
         """Do one fault."""
@@ -130,18 +133,20 @@ class Acts:
         self.setting.revive()
 
     def _kill_before(self, fault: Fault) -> None:
-        self.at_effect(killing(self.setting, fault))
+        self._hits(fault, self.at_effect(killing(self.setting, fault)))
         self.setting.revive()
 
-    def _kill_after(self, fault: Fault) -> None:
-        self.at_effect(killing(self.setting, fault))
-        self.setting.revive()
+    _kill_after = _kill_before
 
     def _lose_answer(self, fault: Fault) -> None:
-        self.at_effect(Nth(fault.at, after=lambda: False))
+        self._hits(fault, self.at_effect(Nth(fault.at, after=lambda: False)))
 
     def _drop_request(self, fault: Fault) -> None:
-        self.at_effect(Nth(fault.at, before=lambda: False))
+        self._hits(fault, self.at_effect(Nth(fault.at, before=lambda: False)))
+
+    def _hits(self, fault: Fault, hit: object) -> None:
+        if not hit:
+            self.idle.append(fault)
 
     def at_effect(self, rule: Nth) -> bool:
         """Wait until the rule has hit; nothing may happen any more, then it never does."""
@@ -180,6 +185,7 @@ class Acts:
         post(self.setting, rule)
         self.stir()
         if not held.wait(EFFECT_SECONDS):
+            self._hits(fault, rule.effect)
             self.setting.signal("operator", signal.SIGSTOP)
         self.setting.doors["pebble"].rule = OPEN
         self.setting.tell(f"    frozen at {rule.effect}")
@@ -209,31 +215,37 @@ class Acts:
     def _kill_agent(self, fault: Fault) -> None:
         """Before the n-th write and the next ones; the directory must load after each death."""
         node = self._node(fault)
+        deaths = 0
         for at in range(fault.at, fault.at + _WRITES_IN_A_ROW):
             self.setting.kill(node.agent)
-            self.setting.describe(node.agent, f"--die-at={at}")
+            self.setting.describe(node.agent, f"--at={at}")
             self.setting.spawn(node.agent)
             self.stir()
             died = self._await_death(node.agent)
+            deaths += died
             self.setting.tell(f"    {node.agent} died before write {at}: {died}")
             self.problems += loads(node)
             # HAProxy starts from whatever is on the disk.
             self.setting.kill(node.haproxy)
             lifecycle.start(self.setting.world.name, node.haproxy)
+        self._hits(fault, deaths)
         self._plain_agent(node)
 
     def _kill_haproxy(self, fault: Fault) -> None:
         node = self._node(fault)
         victim = f"{self.setting.state.root}:{node.haproxy}"
+        deaths = 0
         for at in range(fault.at, fault.at + _WRITES_IN_A_ROW):
             self.setting.kill(node.agent)
-            self.setting.describe(node.agent, f"--kill-at={at}", f"--victim={victim}")
+            self.setting.describe(node.agent, f"--at={at}", f"--victim={victim}")
             self.setting.spawn(node.agent)
             self.stir()
             died = self._await_death(node.haproxy)
+            deaths += died
             self.setting.tell(f"    {node.haproxy} died before write {at}: {died}")
             self.problems += loads(node)
             lifecycle.start(self.setting.world.name, node.haproxy)
+        self._hits(fault, deaths)
         self._plain_agent(node)
 
     def _kill_node(self, fault: Fault) -> None:
@@ -307,8 +319,26 @@ class Acts:
     def _copy(self) -> Path:
         return self.setting.state.root / "etcd-copy"
 
-    def _restored(self, fault: Fault) -> "_Restored":
-        return _Restored(self, fault)
+    @contextmanager
+    def _restored(self, fault: Fault) -> Iterator[None]:
+        """Take a copy of etcd, let things go on, and keep the evidence right across the restore."""
+        self.setting.world.await_namespaces()
+        since = self._pebble_size()
+        backup.copy(self.setting.world.name, self._copy)
+        self.stir()
+        time.sleep(1 + 2 * fault.seconds)  # what happens now is lost
+        self.read_audit()
+        again = self._pebble_size()
+        try:
+            yield
+        finally:
+            excuse = Excuse(
+                why="a copy before it", since=since, until=self._pebble_size(), again=again
+            )
+            self.excuses.append(excuse)
+            # What was told until now is of the history that is lost.
+            self.read_audit()
+            self.orders.forget(self.setting.world.api.found("Certificate"))
 
     def _issuance(self, wish: str) -> None:
         files = self.setting.state.operator
@@ -345,18 +375,44 @@ class Acts:
             seconds=30,
             why="served although watches are deaf",
         )
+
+        def swallowed_so_far() -> int:
+            return sum(door.swallowed for door in doors) - before
+
+        if not swallowed_so_far():
+            # A watch that had ended anyway: the next one must have something to swallow.
+            self.stir()
+            eventually(swallowed_so_far, seconds=30, why="a watch that has something to swallow")
+            self.settle(90, why="Ready although watches are deaf")
         for door in doors:
             door.hear()
-        self.setting.tell(f"    {sum(d.swallowed for d in doors) - before} events swallowed")
+        swallowed = swallowed_so_far()
+        self._hits(fault, swallowed)
+        self.setting.tell(f"    {swallowed} events swallowed")
 
-    def settle(self, seconds: float, *, why: str) -> None:
-        """Wait until everything is Ready, starting what has died meanwhile."""
+    def settle(self, seconds: float, *, why: str, nudge: bool = False) -> None:
+        """Wait until everything is Ready, starting what has died meanwhile.
 
-        def so() -> bool:
+        With `nudge` a Certificate that tells of a failure is asked for again, once.
+        """
+        nudged: set[str] = set()
+
+        def settled() -> bool:
             self.setting.revive()
+            if nudge:
+                self._nudge(nudged)
             return not self.unready()
 
-        eventually(so, seconds=seconds, why=why)
+        eventually(settled, seconds=seconds, why=why)
+
+    def _nudge(self, nudged: set[str]) -> None:
+        for body in self.setting.world.api.found("Certificate", self.estate.namespace):
+            name = body["metadata"]["name"]
+            failed = (body.get("status") or {}).get("lastFailure")
+            if failed and name not in nudged:
+                nudged.add(name)
+                self.setting.tell(f"asked again for {name} after {failed['reason']}")
+                self.estate.annotate("Certificate", name, renew=f"again-{time.monotonic_ns()}")
 
     def unready(self) -> list[str]:
         """What is not Ready, or not as was asked for last."""
@@ -383,7 +439,7 @@ class Acts:
     def _other_key(self, secret: dict[str, Any]) -> bytes:
         for each in self.setting.world.api.found("Secret", self.estate.namespace):
             if each["type"] == secret["type"] and each["data"] != secret["data"]:
-                return base64.b64decode(each["data"]["tls.key"])
+                return checks.entry(each, "tls.key")
         return b"edited"
 
     def _secret(self, fault: Fault, *, own: bool = False) -> dict[str, Any]:
@@ -424,7 +480,7 @@ class Acts:
         self.setting.world.quiet()
         before = self.revisions()
         name = "operator" if fault.pick < 0.6 else self._node(fault).agent
-        self.setting.tell(f"    {name}: {fault.amount / 86400:+.0f} days")
+        self.setting.tell(f"    {name}: {fault.amount / DAY:+.0f} days")
         self.setting.kill(name)
         self.setting.describe(name, f"--clock={fault.amount}")
         self.setting.spawn(name)
@@ -440,33 +496,6 @@ class Acts:
         return {
             body["metadata"]["name"]: body["status"]["revision"] for body in found if is_ready(body)
         }
-
-
-class _Restored:
-    """Takes a copy of etcd, lets things go on, and keeps the evidence right across the restore."""
-
-    def __init__(self, acts: Acts, fault: Fault) -> None:
-        self._acts = acts
-        self._fault = fault
-        self._since = self._again = 0
-
-    def __enter__(self) -> None:
-        acts = self._acts
-        acts.setting.world._await_namespaces()
-        self._since = acts._pebble_size()
-        backup.copy(acts.setting.world.name, acts._copy)
-        acts.stir()
-        time.sleep(1 + 2 * self._fault.seconds)  # what happens now is lost
-        acts.read_audit()
-        self._again = acts._pebble_size()
-
-    def __exit__(self, *_: object) -> None:
-        acts = self._acts
-        until = acts._pebble_size()
-        acts.excuses.append(
-            Excuse(why="a copy before it", since=self._since, until=until, again=self._again)
-        )
-        acts.orders.forget(acts.setting.world.api.found("Certificate"))
 
 
 def loads(node: Node) -> list[str]:

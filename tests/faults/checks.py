@@ -11,6 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ ROLE = "certfront.io/secret"
 _SHORTEST = 24
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Token:
+    """A challenge as status tells of it: the hostname and the token."""
+
+    host: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fulfilled:
     """What an ACME Certificate's Secret says at the end: the need, and the certificate's serial."""
@@ -31,6 +40,11 @@ class Fulfilled:
     name: str
     need: str
     serial: str
+
+
+def entry(secret: Mapping[str, Any], key: str) -> bytes:
+    """An entry of a Secret; empty if there is none."""
+    return base64.b64decode((secret.get("data") or {}).get(key, ""))
 
 
 def unready(objects: Iterable[Object]) -> list[str]:
@@ -55,8 +69,7 @@ def openssl(*arguments: str, stdin: bytes = b"") -> str:
 def pair(secret: Object, hosts: Collection[str], root: str) -> list[str]:
     """Whether a TLS Secret holds a pair that belongs together, is valid, for these names."""
     name = secret["metadata"]["name"]
-    data = secret.get("data") or {}
-    certificate, key = (base64.b64decode(data.get(each, "")) for each in ("tls.crt", "tls.key"))
+    certificate, key = entry(secret, "tls.crt"), entry(secret, "tls.key")
     public = openssl("x509", "-noout", "-pubkey", stdin=certificate)
     wrong = []
     if not public or public != openssl("pkey", "-pubout", stdin=key):
@@ -77,15 +90,13 @@ def pair(secret: Object, hosts: Collection[str], root: str) -> list[str]:
 
 def serial(secret: Object) -> str:
     """The serial of a Secret's certificate, by openssl, in hexadecimal."""
-    certificate = base64.b64decode((secret.get("data") or {}).get("tls.crt", ""))
-    told = openssl("x509", "-noout", "-serial", stdin=certificate)
+    told = openssl("x509", "-noout", "-serial", stdin=entry(secret, "tls.crt"))
     return told.strip().rpartition("=")[2].lower().lstrip("0")
 
 
 def fingerprint(secret: Object) -> str:
     """The SHA-256 fingerprint of a Secret's certificate, by openssl."""
-    certificate = base64.b64decode((secret.get("data") or {}).get("tls.crt", ""))
-    told = openssl("x509", "-noout", "-fingerprint", "-sha256", stdin=certificate)
+    told = openssl("x509", "-noout", "-fingerprint", "-sha256", stdin=entry(secret, "tls.crt"))
     return told.strip().rpartition("=")[2].replace(":", "").lower()
 
 
@@ -111,11 +122,11 @@ def orders(
             if not any(_excused(each, first, second) for each in excuses):
                 told = f"{first.order} and {second.order}"
                 wrong.append(f"{where}: the need {need} was finalized twice: {told}")
-    for entry in fulfilled:
-        serials = {each.serial.lstrip("0") for each in by_need.get(entry.need, ())}
-        if entry.serial not in serials:
+    for stored in fulfilled:
+        serials = {each.serial.lstrip("0") for each in by_need.get(stored.need, ())}
+        if stored.serial not in serials:
             told = "another certificate" if serials else "none"
-            wrong.append(f"{entry.name}: for its need {entry.need} Pebble has issued {told}")
+            wrong.append(f"{stored.name}: for its need {stored.need} Pebble has issued {told}")
     return wrong
 
 
@@ -140,6 +151,33 @@ def traces(secrets: Iterable[Object], namespace: str) -> list[str]:
         for secret in secrets
         if _about(secret).startswith(f"{namespace}/")
     ]
+
+
+def tokens(certificates: Iterable[Object]) -> set[Token]:
+    """The challenges of the orders in the status of Certificates, as they were at any time."""
+    return {
+        Token(host=record["identifier"], value=record["token"])
+        for body in certificates
+        for record in ((body.get("status") or {}).get("order") or {}).get("authorizations", ())
+        if record.get("token")
+    }
+
+
+def answered(
+    finalized: int, seen: Collection[Token], answers: Mapping[tuple[str, Token], int]
+) -> list[str]:
+    """Challenges that a node still answers although no order is open: HTTP status by node and token.
+
+    Orders that were finalized without a single challenge `seen` mean that nothing was looked at.
+    """
+    wrong = [
+        f"{node} still answers a challenge of {token.host}"
+        for (node, token), status in answers.items()
+        if status == HTTPStatus.OK
+    ]
+    if finalized and not seen:
+        wrong.append(f"{finalized} orders were finalized, and no status has told of a challenge")
+    return wrong
 
 
 def marks(pem: bytes) -> Iterator[str]:

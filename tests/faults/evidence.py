@@ -4,9 +4,8 @@ Nothing here asks certfront. The audit log has the bodies of status patches, in 
 the API server took them; together with Pebble's log they tell which order was for which need.
 """
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -112,10 +111,3 @@ def finalized(log: str, offset: int = 0) -> list[Finalized]:
         Finalized(serial=found[1].lower(), order=found[2], at=offset + found.start())
         for found in ISSUED.finditer(log)
     ]
-
-
-def audit_lines(content: bytes) -> Iterator[dict[str, Any]]:
-    """The whole lines of an audit log."""
-    for line in content.splitlines(keepends=True):
-        if line.endswith(b"\n"):
-            yield json.loads(line)

@@ -1,8 +1,8 @@
 """Starts `certfront` with a fault inside: another clock, shorter rounds, death at the n-th write.
 
     python -m tests.faults.launch --clock 86400 -- operator --config settings.yaml
-    python -m tests.faults.launch --die-at 3 -- agent --load-balancer …
-    python -m tests.faults.launch --kill-at 3 --victim <sandbox directory>:haproxy-1 -- agent …
+    python -m tests.faults.launch --at 3 -- agent --load-balancer …
+    python -m tests.faults.launch --at 3 --victim <sandbox directory>:haproxy-1 -- agent …
 
 The product is not changed for it: the clock it is handed is another one, and the interpreter's
 audit events tell of each write. `--rounds` makes the sweep and the audits come every so many
@@ -70,19 +70,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clock", type=float, default=0.0, help="seconds the clock is ahead")
     parser.add_argument("--rounds", type=float, default=0.0, help="seconds between sweeps, audits")
-    parser.add_argument("--die-at", type=int, default=0, help="be killed before the n-th write")
-    parser.add_argument("--kill-at", type=int, default=0, help="kill the victim before it")
-    parser.add_argument("--victim", default="", help="DIRECTORY:NAME of a process of a sandbox")
+    parser.add_argument("--at", type=int, default=0, help="be killed before the n-th write")
+    parser.add_argument("--victim", default="", help="DIRECTORY:NAME of who is killed instead")
     parser.add_argument("arguments", nargs="+")
     given = parser.parse_args()
     if given.clock:
         _move_clock(dt.timedelta(seconds=given.clock))
     if given.rounds:
         _shorten_rounds(given.rounds)
-    if given.die_at or given.kill_at:
+    if given.at:
         place = given.arguments[given.arguments.index("--directory") + 1]
-        victim = given.victim if given.kill_at else ""
-        sys.addaudithook(Writes(given.die_at or given.kill_at, place, victim))
+        sys.addaudithook(Writes(given.at, place, given.victim))
     sys.argv = ["certfront", *given.arguments]
     from certfront.cli import main as certfront  # after the clock was moved
 

@@ -1,8 +1,9 @@
 """What is looked at from outside: the objects of a tenant, and what every node shows for its hosts."""
 
-import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import requests
 
 from tests.e2e import clients
 from tests.e2e.world import condition
@@ -71,7 +72,7 @@ def trusted(
 
 def text(secret: Mapping[str, Any], key: str) -> str:
     """An entry of a Secret, as text."""
-    return base64.b64decode(secret["data"][key]).decode()
+    return checks.entry(secret, key).decode()
 
 
 def unserved(setting: Setting, estate: Estate) -> list[str]:
@@ -98,6 +99,26 @@ def shown(setting: Setting, estate: Estate, roots: Mapping[str, str]) -> dict[tu
                 except OSError as error:
                     told = str(error)
                 found[node.name, host] = told
+    return found
+
+
+def answers(
+    setting: Setting, tokens: Iterable[checks.Token]
+) -> dict[tuple[str, checks.Token], int]:
+    """The status with which a node answers for a challenge, by node and token; none if it is silent."""
+    found = {}
+    for node in setting.world.nodes:
+        for token in tokens:
+            path = f"/.well-known/acme-challenge/{token.value}"
+            try:
+                answer = requests.get(
+                    f"http://{node.address}:{node.port_map['80']}{path}",
+                    headers={"Host": token.host},
+                    timeout=5,
+                )
+            except requests.RequestException:
+                continue
+            found[node.name, token] = answer.status_code
     return found
 
 

@@ -17,6 +17,8 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 
 KINDS = ("kill-before", "kill-after", "kill", *(kind for group in GROUPS for kind in group))
 DAY = 86400.0
+KILLS = 10
+"""How many kills of the operator a run has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Fault:
     amount: float = 0.0
 
     def __str__(self) -> str:
-        """For the log and the command line's `--only`."""
+        """For the log."""
         told = {"at": self.at, "s": round(self.seconds, 2), "pick": round(self.pick, 3)}
         if self.amount:
             told["amount"] = round(self.amount, 2)
@@ -43,8 +45,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One run."""
+    """One run. Its `name` is unique among the runs of all kinds."""
 
+    name: str
     seed: int
     faults: tuple[Fault, ...] = field(default=())
     from_start: bool = False
@@ -55,25 +58,27 @@ class Plan:
         return {fault.kind for fault in self.faults}
 
 
-def plan(seed: int, *, kills: int = 10) -> Plan:
-    """The run of `seed`: `kills` kills of the operator, and the other faults among them."""
+def plan(seed: int) -> Plan:
+    """The run of `seed`: kills of the operator, and the other faults among them."""
     chosen = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    kinds = [chosen.choice(("kill", "kill", "kill-before", "kill-after")) for _ in range(kills)]
+    kinds = [chosen.choice(("kill", "kill", "kill-before", "kill-after")) for _ in range(KILLS)]
     kinds += GROUPS[seed % len(GROUPS)]
     chosen.shuffle(kinds)
-    return Plan(seed=seed, faults=tuple(_fault(kind, chosen) for kind in kinds))
+    faults = tuple(_fault(kind, chosen) for kind in kinds)
+    return Plan(name=f"seed-{seed}", seed=seed, faults=faults)
 
 
 def only_kills(seed: int, kills: int) -> Plan:
     """A run with nothing but kills at random moments."""
     chosen = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    return Plan(seed=seed, faults=tuple(_fault("kill", chosen) for _ in range(kills)))
+    faults = tuple(_fault("kill", chosen) for _ in range(kills))
+    return Plan(name=f"kills-{seed}", seed=seed, faults=faults)
 
 
 def at_effect(number: int, when: str) -> Plan:
     """A run with one kill: before or after (`when`) its effect number `number`."""
     fault = Fault(kind=f"kill-{when}", at=number)
-    return Plan(seed=number, faults=(fault,), from_start=True)
+    return Plan(name=f"{when}-{number}", seed=number, faults=(fault,), from_start=True)
 
 
 def _fault(kind: str, chosen: random.Random) -> Fault:

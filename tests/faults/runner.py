@@ -1,16 +1,14 @@
 """One run: a tenant of twenty certificates, the faults of a plan, and the checks from outside."""
 
-import base64
 import random
 import shutil
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-
-import requests
 
 from sandbox.environment import REPOSITORY
 from sandbox.gate import OPEN
@@ -18,7 +16,7 @@ from tests.e2e.clients import eventually
 from tests.faults import checks, evidence, observing
 from tests.faults.acts import Acts, killing, post
 from tests.faults.plan import Plan
-from tests.faults.setting import ROUNDS, TWENTY, Setting, Size, build, logs
+from tests.faults.setting import ONE_OF_EACH, ROUNDS, TWENTY, Setting, Size, build, logs
 
 KEPT: Final = REPOSITORY / "build" / "faults"
 READY_SECONDS: Final = 150.0
@@ -38,6 +36,8 @@ class Outcome:
     seconds: float = 0.0
     effects: int = 0
     orders: int = 0
+    idle: int = 0
+    """How many of its faults have hit nothing."""
     missed: bool = False
     """Whether there was no effect of that number."""
 
@@ -56,6 +56,30 @@ class _Mark:
     effects: int
     journal: int
     audit: int
+
+
+def guarded(setting: Setting, plan: Plan) -> Outcome:
+    """A run whose own failure is a problem, too."""
+    try:
+        return run(setting, plan, ONE_OF_EACH if plan.from_start else TWENTY)
+    except Exception:  # noqa: BLE001 - reported with its trace; the next seed may still find something
+        return Outcome(plan=plan, problems=[traceback.format_exc()])
+
+
+def report(setting: Setting, outcome: Outcome, again: str) -> None:
+    """Say how a run ended; keep its logs and say how to repeat it if something was found."""
+    tell = setting.tell
+    counted = f"{outcome.effects} effects, {outcome.orders} orders finalized"
+    words = "nothing found" if outcome.good else f"{len(outcome.problems)} problems"
+    tell(f"{again}: {words} ({outcome.seconds:.0f} s, {counted})")
+    if outcome.idle:
+        tell(f"  {outcome.idle} of {len(outcome.plan.faults)} faults hit nothing")
+    if outcome.good:
+        return
+    for problem in outcome.problems:
+        tell(f"  {problem}")
+    tell(f"  logs: {keep(setting, outcome)}")
+    tell(f"  again: python -m tests.faults {again}")
 
 
 def run(setting: Setting, plan: Plan, size: Size = TWENTY) -> Outcome:
@@ -77,9 +101,11 @@ def run(setting: Setting, plan: Plan, size: Size = TWENTY) -> Outcome:
         acts = Acts(setting, estate, chosen, audited=mark.audit)
         if rule is not None:
             outcome.missed = not acts.at_effect(rule)
+            outcome.idle = int(outcome.missed)
             setting.revive()
         else:
             outcome.problems += _disturbed(setting, acts, plan)
+            outcome.idle = len(acts.idle)
         outcome.problems += _judged(setting, acts, plan, mark)
         outcome.orders = len(evidence.finalized(setting.world.log("pebble")[mark.pebble :]))
         estate.remove()
@@ -91,8 +117,8 @@ def run(setting: Setting, plan: Plan, size: Size = TWENTY) -> Outcome:
 
 
 def keep(setting: Setting, outcome: Outcome) -> Path:
-    """Copy the logs of all processes to build/faults; returns where they are."""
-    target = KEPT / f"seed-{outcome.plan.seed}"
+    """Copy the logs of all processes to a directory of build/faults; returns which."""
+    target = KEPT / outcome.plan.name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name, path in logs(setting.state).items():
@@ -119,11 +145,12 @@ def _disturbed(setting: Setting, acts: Acts, plan: Plan) -> list[str]:
 def _judged(setting: Setting, acts: Acts, plan: Plan, mark: _Mark) -> list[str]:
     """Everything that must be so at the end; what is wrong."""
     setting.tell("faults are over")
-    _open(setting)
-    nudge = bool(plan.kinds() & _MAY_FAIL)
-    wrong = _settled(setting, acts, nudge=nudge)
-    if wrong:
-        return wrong
+    setting.open_doors()
+    wrong: list[str] = []
+    try:
+        acts.settle(READY_SECONDS, why="all Ready", nudge=bool(plan.kinds() & _MAY_FAIL))
+    except AssertionError as error:
+        return [str(error), *acts.unready()]
     setting.tell("all Ready")
     try:
         setting.world.quiet(ROUNDS)
@@ -136,46 +163,19 @@ def _judged(setting: Setting, acts: Acts, plan: Plan, mark: _Mark) -> list[str]:
     trusted = observing.trusted(setting, estate, secrets)
     for name, hosts in estate.hosts.items():
         wrong += checks.pair(secrets[name], hosts, trusted[name])
-    wrong += _orders(setting, acts, secrets, mark)
-    wrong += _remains(setting, acts, mark)
+    issued = evidence.finalized(setting.world.log("pebble")[mark.pebble :], mark.pebble)
+    wrong += _orders(acts, secrets, issued)
+    wrong += _remains(setting, acts)
+    wrong += _answered(setting, mark, len(issued))
     wrong += observing.unserved(setting, estate)
     wrong += checks.told_keys(_places(setting, mark), _keys(setting, mark))
     setting.tell(f"checked: {len(wrong)} problems")
     return wrong
 
 
-def _open(setting: Setting) -> None:
-    for door in setting.doors.values():
-        door.rule, door.delay = OPEN, 0.0
-        door.hear()
-
-
-def _settled(setting: Setting, acts: Acts, *, nudge: bool) -> list[str]:
-    """Wait until all are Ready and not about to change; what is not Ready in the end."""
-    nudged: set[str] = set()
-
-    def settled() -> bool:
-        setting.revive()
-        for body in setting.world.api.found("Certificate", acts.estate.namespace):
-            name = body["metadata"]["name"]
-            failed = (body.get("status") or {}).get("lastFailure")
-            if failed and nudge and name not in nudged:
-                nudged.add(name)
-                setting.tell(f"asked again for {name} after {failed['reason']}")
-                acts.estate.annotate("Certificate", name, renew=f"again-{time.monotonic_ns()}")
-        return not acts.unready()
-
-    try:
-        eventually(settled, seconds=READY_SECONDS, why="all Ready")
-    except AssertionError as error:
-        return [str(error), *acts.unready()]
-    return []
-
-
 def _orders(
-    setting: Setting, acts: Acts, secrets: Mapping[str, dict[str, Any]], mark: _Mark
+    acts: Acts, secrets: Mapping[str, dict[str, Any]], issued: Sequence[evidence.Finalized]
 ) -> list[str]:
-    issued = evidence.finalized(setting.world.log("pebble")[mark.pebble :], mark.pebble)
     fulfilled = [
         checks.Fulfilled(
             name=name,
@@ -187,7 +187,7 @@ def _orders(
     return checks.orders(issued, acts.orders.recorded, fulfilled, acts.excuses)
 
 
-def _remains(setting: Setting, acts: Acts, mark: _Mark) -> list[str]:
+def _remains(setting: Setting, acts: Acts) -> list[str]:
     secrets = [
         *observing.secrets(setting, acts.estate.namespace),
         *observing.secrets(setting, "edge"),
@@ -200,35 +200,20 @@ def _remains(setting: Setting, acts: Acts, mark: _Mark) -> list[str]:
             wrong.append(f"the namespace {namespace} does not end")
             continue
         wrong += checks.traces(observing.secrets(setting, "edge"), namespace)
-    return wrong + _answered(setting, mark)
+    return wrong
 
 
 def _is_gone(setting: Setting, namespace: str) -> bool:
     return setting.world.api.get("Namespace", "", namespace) is None
 
 
-def _answered(setting: Setting, mark: _Mark) -> list[str]:
-    """Challenges that a node still answers although no order is open."""
-    tokens = {
-        (record["identifier"], record["token"])
+def _answered(setting: Setting, mark: _Mark, finalized: int) -> list[str]:
+    seen = checks.tokens(
+        entry.body
         for entry in setting.world.journal.since(mark.journal)
         if entry.kind == "Certificate"
-        for record in ((entry.body.get("status") or {}).get("order") or {}).get(
-            "authorizations", ()
-        )
-        if record.get("token")
-    }
-    wrong = []
-    for node in setting.world.nodes:
-        for host, token in sorted(tokens)[-20:]:
-            url = f"http://{node.address}:{node.port_map['80']}/.well-known/acme-challenge/{token}"
-            try:
-                status = requests.get(url, headers={"Host": host}, timeout=5).status_code
-            except requests.RequestException:
-                continue
-            if status == requests.codes.ok:
-                wrong.append(f"{node.name} still answers a challenge of {host}")
-    return wrong
+    )
+    return checks.answered(finalized, seen, observing.answers(setting, sorted(seen)))
 
 
 def _mark(setting: Setting) -> _Mark:
@@ -254,7 +239,7 @@ def _places(setting: Setting, mark: _Mark) -> dict[str, str]:
 def _keys(setting: Setting, mark: _Mark) -> list[bytes]:
     """Every private key that was in a Secret at any time of this run."""
     return [
-        base64.b64decode(entry.body["data"]["tls.key"])
+        key
         for entry in setting.world.journal.since(mark.journal)
-        if entry.kind == "Secret" and (entry.body.get("data") or {}).get("tls.key")
+        if entry.kind == "Secret" and (key := checks.entry(entry.body, "tls.key"))
     ]

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from sandbox import environment, lifecycle, operator, processes, state
-from sandbox.gate import Door, Gate, changes_orders, kubeconfig_through
+from sandbox.gate import OPEN, Door, Gate, changes_orders, kubeconfig_through
 from sandbox.state import Service, State
 from tests.e2e import material
 from tests.e2e.api import Api
@@ -103,10 +103,16 @@ class Setting:
         """What the end of the Lease's fifteen seconds does."""
         self.world.api.delete("Lease", "certfront", "certfront-operator")
 
-    def revive(self, *, leave: frozenset[str] = frozenset()) -> None:
+    def open_doors(self) -> None:
+        """Let everything through, at once, and let watches speak."""
+        for door in self.doors.values():
+            door.rule, door.delay = OPEN, 0.0
+            door.hear()
+
+    def revive(self) -> None:
         """Start what is dead, as a supervisor does."""
         for service in self.state.services:
-            if service.name in leave or self.handle(service.name) is not None:
+            if self.handle(service.name) is not None:
                 continue
             if service.name in OPERATORS and not any(map(self.handle, OPERATORS)):
                 self.free_lease()
@@ -114,7 +120,7 @@ class Setting:
 
 
 @contextmanager
-def setting(name: str, tell: Callable[[str], None] = print) -> Iterator[Setting]:
+def started(name: str, tell: Callable[[str], None] = print) -> Iterator[Setting]:
     """Start a sandbox called `name`, behind a gate; it is gone at the end."""
     with pytest.MonkeyPatch.context() as variables:
         # Pebble forgets at once that a name was valid: each order is validated again.
@@ -153,7 +159,6 @@ def _behind(gate: Gate, name: str, tell: Callable[[str], None]) -> Setting:
     second = current.service(OPERATORS[1])
     state.save(current)
     assert current.kubeconfigs is not None
-    assert current.pebble is not None
     doors = {"pebble": gate.door("pebble", *_pebble(current), changes_orders)}
     for each in (*OPERATORS, *agents):
         doors[each] = gate.door(each, current.server, current.cluster_ca)

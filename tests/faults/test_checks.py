@@ -1,7 +1,6 @@
 """Each check at the end of a run finds what it is for: it is given a bad state here."""
 
 import base64
-import json
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ HOST = "www.example.com"
 ROOT = material.ca("Root")
 GOOD = material.leaf(HOST, issuer=ROOT)
 OTHER = material.leaf(HOST, issuer=ROOT)
+ENDED = material.leaf(HOST, issuer=ROOT, days=1)
 
 
 def secret(
@@ -45,15 +45,7 @@ def test_a_good_pair_has_nothing_wrong() -> None:
         pytest.param(secret(key=OTHER.key_pem), "belong together", id="another key"),
         pytest.param(secret(certificate=b"edited"), "belong together", id="damaged certificate"),
         pytest.param(secret(key=b"edited"), "belong together", id="damaged key"),
-        pytest.param(
-            secret(
-                *(
-                    (each.pem, each.key_pem) for each in [material.leaf(HOST, issuer=ROOT, days=1)]
-                ).__next__()
-            ),
-            "not valid any more",
-            id="ended",
-        ),
+        pytest.param(secret(ENDED.pem, ENDED.key_pem), "not valid any more", id="ended"),
         pytest.param(secret(role=""), "label", id="without a label"),
     ],
 )
@@ -102,6 +94,7 @@ def test_a_renewal_or_upload_that_was_not_answered_is_found() -> None:
     assert observing.unanswered([body()], stored) == ["site is not what was uploaded last"]
 
 
+TOKEN = checks.Token(host=HOST, value="t1")
 RECORDED = {
     order: Recorded(order=order, need=need, certificate=("shop", "site"))
     for order, need in (("o1", "n1"), ("o2", "n1"), ("o3", "n3"))
@@ -165,6 +158,24 @@ def test_what_outlives_its_namespace_is_found() -> None:
     assert checks.traces([secret(role="bundle")], "other") == []
 
 
+def test_tokens_are_read_from_orders_in_status() -> None:
+    records = [{"identifier": HOST, "token": "t1"}, {"identifier": HOST}]
+    told: list[dict[str, Any]] = [{"status": {"order": {"authorizations": records}}}, {}]
+    told.append({"status": {"order": {}}})
+    assert checks.tokens(told) == {TOKEN}
+
+
+def test_a_challenge_that_is_still_answered_is_found() -> None:
+    wrong = checks.answered(1, {TOKEN}, {("node-1", TOKEN): 200, ("node-2", TOKEN): 404})
+    assert wrong == [f"node-1 still answers a challenge of {HOST}"]
+    assert checks.answered(1, {TOKEN}, {}) == []
+
+
+def test_orders_without_a_challenge_to_look_at_are_found() -> None:
+    assert "no status has told of a challenge" in checks.answered(2, set(), {})[0]
+    assert checks.answered(0, set(), {}) == []
+
+
 def test_a_key_in_a_log_is_found() -> None:
     key = GOOD.key_pem.decode()
     for text in (key, f"refused: {key.splitlines()[1]}", str(secret()["data"]["tls.key"])):
@@ -216,4 +227,3 @@ def test_after_a_restore_orders_are_read_from_what_is_there() -> None:
 def test_pebbles_log_tells_what_was_issued() -> None:
     log = "Pebble 2026/11/24 Issued certificate serial 05D8 for order o1\nAdded order o2\n"
     assert finalized(log, 100) == [issued("o1", 118, "05d8")]
-    assert json.dumps(line(None))

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.__main__ import guarded, report
 from tests.faults.plan import plan
-from tests.faults.setting import Setting, setting
+from tests.faults.runner import guarded, report
+from tests.faults.setting import Setting, started
 from tests.sandboxes import own_name, remove_leftovers
 
 SEEDS = range(5)
@@ -16,8 +16,8 @@ SEEDS = range(5)
 def made() -> Iterator[Setting]:
     """One sandbox behind a gate for all seeds."""
     remove_leftovers("f")
-    with setting(own_name("f")) as started:
-        yield started
+    with started(own_name("f")) as setting:
+        yield setting
 
 
 @pytest.mark.timeout(600)

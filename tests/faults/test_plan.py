@@ -1,14 +1,8 @@
 """A seed decides everything about a run, and five in a row bring every kind of fault."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from sandbox.gate import Effect
-from tests.faults.acts import Acts, Nth
-from tests.faults.plan import KINDS, only_kills, plan
+from tests.faults.plan import KINDS, at_effect, only_kills, plan
 
 
 def test_a_seed_repeats_its_run() -> None:
@@ -21,85 +15,10 @@ def test_five_seeds_in_a_row_bring_every_kind(first: int) -> None:
     assert set().union(*(plan(seed).kinds() for seed in range(first, first + 5))) == set(KINDS)
 
 
-def test_every_kind_is_done_by_somebody() -> None:
-    for kind in KINDS:
-        assert callable(getattr(Acts, "_" + kind.replace("-", "_")))
-
-
 def test_a_run_of_kills_has_so_many() -> None:
     assert [fault.kind for fault in only_kills(1, 50).faults] == ["kill"] * 50
 
 
-def effect(number: int) -> Effect:
-    return Effect(number=number, door="operator", method="PATCH", path="/")
-
-
-def test_the_nth_effect_is_kept_and_no_other() -> None:
-    rule = Nth(3, before=lambda: False)
-    assert [rule.before(effect(number)) for number in (1, 2, 3, 4)] == [True, True, False, True]
-    assert rule.effect == effect(3)
-
-
-def test_the_answer_of_the_nth_effect_is_lost_and_no_other() -> None:
-    rule = Nth(2, after=lambda: False)
-    for number in (1, 2, 3):
-        assert rule.before(effect(number))
-    assert [rule.after(effect(number)) for number in (3, 1, 2)] == [True, True, False]
-
-
-_PROGRAM = """
-import os, sys
-from pathlib import Path
-from tests.faults.launch import Writes
-directory = Path(sys.argv[1])
-sys.addaudithook(Writes(int(sys.argv[2]), str(directory), ""))
-(directory / "a.new").write_bytes(b"1")
-print("written", flush=True)
-os.replace(directory / "a.new", directory / "a")
-print("renamed", flush=True)
-(directory / "a").read_bytes()
-(directory / "a").unlink()
-print("removed", flush=True)
-"""
-
-
-@pytest.mark.parametrize(
-    ("at", "left", "told"),
-    [
-        pytest.param(1, [], [], id="before the file"),
-        pytest.param(2, ["a.new"], ["written"], id="before the rename"),
-        pytest.param(3, ["a"], ["written", "renamed"], id="before the removal"),
-        pytest.param(4, [], ["written", "renamed", "removed"], id="not at all"),
-    ],
-)
-def test_a_process_is_killed_between_its_writes(
-    tmp_path: Path, at: int, left: list[str], told: list[str]
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(tmp_path), str(at)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert [path.name for path in tmp_path.iterdir()] == left
-    lines = [each for each in done.stdout.split() if each in ("written", "renamed", "removed")]
-    assert lines == told
-    assert done.returncode == (0 if at == 4 else -9)
-
-
-def test_another_clock_is_handed_to_the_product() -> None:
-    program = (
-        "import datetime as dt; from tests.faults.launch import _move_clock;"
-        "_move_clock(dt.timedelta(days=40)); from certfront.model.clock import SystemClock;"
-        "print((SystemClock().now() - dt.datetime.now(dt.UTC)).days)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() in ("39", "40")
-
-
-def test_rounds_of_the_product_can_be_made_short() -> None:
-    """The names that are replaced exist; else a fault run would wait for minutes and prove less."""
-    program = "from tests.faults.launch import _shorten_rounds; _shorten_rounds(4.0)"
-    subprocess.run([sys.executable, "-c", program], check=True)
+def test_no_two_runs_have_the_same_name() -> None:
+    runs = [plan(1), plan(2), only_kills(1, 3), at_effect(1, "before"), at_effect(1, "after")]
+    assert len({run.name for run in runs}) == len(runs)

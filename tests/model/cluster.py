@@ -18,6 +18,7 @@ from tests.model.state import (
     NAMESPACE,
     OBJECTS,
     SECRET,
+    SITE,
     WATCHED,
     Call,
     Event,
@@ -75,7 +76,7 @@ def _apply(world: World, kind: str, name: str, number: int, force: bool) -> tupl
         return world, Raised("Conflict")
     if uid is not None and uid != held["metadata"]["uid"]:
         return world, Raised("Invalid")
-    if not force and not _is_ours(held):
+    if not force and not is_ours(held):
         return world, Raised("Conflict")
     _may_be_written(held, f"applied over {name}")
     return _written(world, (kind, name), _merged(held, body))
@@ -109,7 +110,7 @@ def _delete(
     if uid not in (None, metadata["uid"]) or version not in (None, metadata["resourceVersion"]):
         return world, Raised("Conflict")
     labels = metadata.get("labels") or {}
-    if labels.get(WATCHED) != "pending" or not _is_ours(held):
+    if labels.get(WATCHED) != "pending" or not is_ours(held):
         raise Violation("NoForeignWrite", f"{kind} {name} was deleted")
     return remove(world, (kind, name)), None
 
@@ -224,13 +225,14 @@ def _merge(held: Any, patch: Any) -> Any:
 # What is held of the stored
 
 
-def _is_ours(secret: Object) -> bool:
+def is_ours(secret: Object) -> bool:
+    """Whether the Secret's annotation names the Certificate."""
     annotations = secret["metadata"].get("annotations") or {}
-    return bool(annotations.get(MARKER) == f"{NAMESPACE}/{CERTIFICATE[1]}")
+    return bool(annotations.get(MARKER) == f"{NAMESPACE}/{SITE}")
 
 
 def _may_be_written(held: Object, what: str) -> None:
-    if not _is_ours(held):
+    if not is_ours(held):
         raise Violation("NoForeignWrite", f"a foreign object was {what}")
     if held.get("immutable"):
         raise Violation("KeyBeforeRequest", f"{what}: the stored key of an order was replaced")
@@ -256,7 +258,7 @@ def _tls_written(world: World, obj: Object) -> World:
 
 def _pair_is_atomic(world: World) -> None:
     secret = find(world, SECRET)
-    if secret is None or not _is_ours(secret):
+    if secret is None or not is_ours(secret):
         return
     crt, key = (base64.b64decode(secret["data"].get(f"tls.{part}", "")) for part in ("crt", "key"))
     if authority.public_key_of_certificate(crt) != authority.public_key_of_key(key):
@@ -291,7 +293,7 @@ def _note_recorded(world: World, certificate: Object) -> World:
     if not url:
         return world
     number = authority.number_of(url)
-    return _order(world, number, world.orders[number - 1]._replace(recorded=True))
+    return with_order(world, number, world.orders[number - 1]._replace(recorded=True))
 
 
 def _note_attempt(world: World, before: Object, now: Object) -> World:
@@ -305,7 +307,8 @@ def _note_attempt(world: World, before: Object, now: Object) -> World:
 # The CA
 
 
-def _order(world: World, number: int, order: Order) -> World:
+def with_order(world: World, number: int, order: Order) -> World:
+    """The world with another value for the order `number`, counted from 1."""
     orders = (*world.orders[: number - 1], order, *world.orders[number:])
     return world._replace(orders=orders)
 
@@ -340,7 +343,7 @@ def _start(world: World, url: str) -> tuple[World, Answer]:
     if order.status == "pending":
         status = "validating" if order.failing else "ready"
         order = order._replace(status=status)
-        world = _order(world, number, order)
+        world = with_order(world, number, order)
     return world, authority.authorization(number, order).challenges[0]
 
 
@@ -361,7 +364,7 @@ def _finalize(world: World, need: str, url: str, key: bytes) -> tuple[World, Ans
     ):
         raise Violation("OneFinalized", f"order {number} is the second one of its need")
     order = order._replace(status="processing", finalized=True, public_key=key)
-    world = _order(world, number, order)
+    world = with_order(world, number, order)
     return world, authority.order(number, order)
 
 

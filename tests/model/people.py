@@ -23,7 +23,7 @@ FIRST, SECOND = "a.example", "b.example"
 RENEW = "certfront.io/renew"
 
 
-def manifest(**spec: Any) -> Object:
+def manifest() -> Object:
     """The Certificate that the search is about."""
     return {
         "apiVersion": "certfront.io/v1alpha1",
@@ -34,7 +34,6 @@ def manifest(**spec: Any) -> Object:
             "dnsNames": [FIRST],
             "acme": {"issuerRef": {"name": "ca"}},
             "privateKey": {"algorithm": "Ed25519"},
-            **spec,
         },
     }
 
@@ -66,7 +65,7 @@ def check_wanted(certificate: Object, secret: Object) -> None:
 
 def _user(world: World, name: str) -> World | None:
     budget = world.budget._replace(user=world.budget.user - 1)
-    acted = _USERS[name](world)
+    acted = USERS[name](world)
     return None if acted is None else acted._replace(budget=budget, ended=frozenset())
 
 
@@ -149,7 +148,7 @@ def _renew(world: World) -> World | None:
     return renewed._replace(justified=world.justified + 1)
 
 
-_USERS: Mapping[str, Callable[[World], World | None]] = {
+USERS: Mapping[str, Callable[[World], World | None]] = {
     "recreate": _recreate,
     "delete": _delete,
     "delete secret": _delete_secret,
@@ -160,6 +159,7 @@ _USERS: Mapping[str, Callable[[World], World | None]] = {
     "rotate never": _rotate_never,
     "renew": _renew,
 }
+"""What a user may do, by the names that scenarios call it by."""
 
 
 def _edited(world: World, held: Object, **spec: Any) -> World:
@@ -198,7 +198,6 @@ def _forgets(world: World, number: int) -> World:
 
 
 def _troubled(world: World, number: int, **change: Any) -> World:
-    order = world.orders[number - 1]._replace(**change)
-    orders = (*world.orders[: number - 1], order, *world.orders[number:])
     budget = world.budget._replace(trouble=world.budget.trouble - 1)
-    return world._replace(orders=orders, budget=budget)
+    order = world.orders[number - 1]._replace(**change)
+    return cluster.with_order(world, number, order)._replace(budget=budget)

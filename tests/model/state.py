@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -141,10 +141,25 @@ class World(NamedTuple):
     ended: frozenset[str] = frozenset()
 
 
+Invariant = Literal[
+    "OneFinalized",
+    "KeyBeforeRequest",
+    "RecordedBeforeFinalize",
+    "PairAtomic",
+    "RevisionMonotone",
+    "NoForeignWrite",
+    "Quiescence",
+    "BoundedOrders",
+    "Convergence",
+    "NoDefect",
+]
+"""The names of all invariants; docs/model.md says which rule keeps which."""
+
+
 class Violation(Exception):
     """An invariant does not hold. `invariant` is its name."""
 
-    def __init__(self, invariant: str, message: str) -> None:
+    def __init__(self, invariant: Invariant, message: str) -> None:
         self.invariant = invariant
         super().__init__(f"{invariant}: {message}")
 

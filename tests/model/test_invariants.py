@@ -7,12 +7,12 @@ what is not modelled: docs/model.md. That each test can fail is proven in `test_
 import pytest
 
 from tests.model.scenarios import searched
-from tests.model.state import OBJECTS
+from tests.model.state import OBJECTS, Invariant
 
 FEWEST_STATES = 50_000
 
 
-def _holds(invariant: str) -> None:
+def _holds(invariant: Invariant) -> None:
     broken = [
         f"{scenario.name}\n{found.trace(invariant)}"
         for scenario, found in searched()

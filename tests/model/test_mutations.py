@@ -5,7 +5,7 @@ These are the proof that the tests of `test_invariants` can fail.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ from certfront.reconcilers import certificates, orders, secrets, statuses, view
 from certfront.reconcilers.context import Context
 from tests.model.scenarios import EVERYTHING
 from tests.model.search import Scenario, Search
-from tests.model.state import Budget
+from tests.model.state import Budget, Invariant
 
 Patch = pytest.MonkeyPatch
 HANDOVER = Scenario(name="a hand-over", operators=2, budget=Budget(handovers=1))
@@ -167,7 +167,7 @@ def claim_of_a_lagging_watch(patch: Patch) -> None:
     async def nothing(*_: Any) -> None:
         return None
 
-    patch.setattr(orders.OrderReconciler, "_check_claim", nothing, raising=False)
+    patch.setattr(orders.OrderReconciler, "_check_claim", nothing)
 
 
 def nothing_is_swept(patch: Patch) -> None:
@@ -209,7 +209,16 @@ def own_object_read_anew_wakes_nobody(patch: Patch) -> None:
     patch.setattr(Context, "enqueue", enqueue)
 
 
-MUTATIONS: tuple[tuple[str, Callable[[Patch], None], Scenario], ...] = (
+def conflict_is_a_defect(patch: Patch) -> None:
+    """What a conflict brings is read without care."""
+
+    def same(_certificate: Any, live: Any) -> bool:
+        return bool(live["no such part"])
+
+    patch.setattr(certificates, "_same_attempt", same)
+
+
+MUTATIONS: tuple[tuple[Invariant, Callable[[Patch], None], Scenario], ...] = (
     ("OneFinalized", status_without_version, HANDOVER),
     ("OneFinalized", revision_from_the_secret_alone, PERSON_LATER),
     ("KeyBeforeRequest", pending_key_overwritten, HANDOVER),
@@ -228,7 +237,12 @@ MUTATIONS: tuple[tuple[str, Callable[[Patch], None], Scenario], ...] = (
     ("Convergence", nothing_is_swept, KILLS),
     ("Convergence", label_not_repaired, PERSON_LATER),
     ("Convergence", own_object_read_anew_wakes_nobody, PERSON),
+    ("NoDefect", conflict_is_a_defect, HANDOVER),
 )
+
+
+def test_each_invariant_has_a_mutation_that_breaks_it() -> None:
+    assert {invariant for invariant, _, _ in MUTATIONS} == set(get_args(Invariant))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +250,7 @@ MUTATIONS: tuple[tuple[str, Callable[[Patch], None], Scenario], ...] = (
     [pytest.param(*entry, id=f"{entry[0]} {entry[1].__name__}") for entry in MUTATIONS],
 )
 def test_without_the_rule_the_search_finds_it(
-    monkeypatch: Patch, invariant: str, mutation: Callable[[Patch], None], scenario: Scenario
+    monkeypatch: Patch, invariant: Invariant, mutation: Callable[[Patch], None], scenario: Scenario
 ) -> None:
     mutation(monkeypatch)
     found = Search(scenario, until=invariant).run()

@@ -1,8 +1,8 @@
 {{/* Labels that identify pods. Call with (list $ "operator"). */}}
 {{- define "certfront.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ include "certfront.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ include "certfront.name" $root | toYaml }}
+app.kubernetes.io/instance: {{ $root.Release.Name | toYaml }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -29,8 +29,8 @@ helm.sh/resource-policy: keep
 {{- if not (.Capabilities.APIVersions.Has "certfront.io/v1alpha1") }}
 helm.sh/hook: post-install
 helm.sh/hook-delete-policy: before-hook-creation
-meta.helm.sh/release-name: {{ .Release.Name }}
-meta.helm.sh/release-namespace: {{ .Release.Namespace }}
+meta.helm.sh/release-name: {{ .Release.Name | toYaml }}
+meta.helm.sh/release-namespace: {{ .Release.Namespace | toYaml }}
 {{- end }}
 # For Argo CD: the kinds may come with this very application.
 argocd.argoproj.io/sync-options: SkipDryRunOnMissingResource=true

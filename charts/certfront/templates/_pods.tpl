@@ -43,12 +43,12 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $pods.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | toYaml }}
 {{- end }}
 {{- with concat $root.Values.imagePullSecrets $root.Values.global.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name") }}
+  - name: {{ kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name") | toYaml }}
   {{- end }}
 {{- end }}
 {{- end }}

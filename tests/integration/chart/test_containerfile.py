@@ -64,7 +64,7 @@ def test_the_build_requirements_are_those_of_development() -> None:
 def test_what_is_copied_is_not_ignored() -> None:
     allowed = {
         line.removeprefix("!")
-        for line in (REPOSITORY / ".containerignore").read_text().splitlines()
+        for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
         if line.startswith("!")
     }
     sources = {

@@ -67,7 +67,7 @@ def test_wrong_values_are_refused(name: str, helm: Helm) -> None:
 def test_the_operator_reads_its_settings(feature: str, render: Render, tmp_path: Path) -> None:
     """Every setting is there, so that what is in force can be read in the ConfigMap."""
     objects = render(*([values(feature)] if feature else []))
-    name = "tls" if feature == "names" else "certfront"
+    name = {"names": "tls", "words": "true"}.get(feature, "certfront")
     read = settings(objects, tmp_path, name)
     assert read.namespace == "certfront"
     written = yaml.safe_load(find(objects, "ConfigMap", name)["data"]["config.yaml"])
@@ -171,6 +171,46 @@ def test_names(render: Render) -> None:
     assert find(objects, "RoleBinding", "tls-agent")["subjects"][0]["name"] == "existing"
     accounts = [each for each in objects if each["kind"] == "ServiceAccount"]
     assert [each["metadata"]["name"] for each in accounts] == ["tls-operator"]
+
+
+def _unquoted(value: object, path: str = "") -> list[str]:
+    """Where a name, or a label, is something else than text."""
+    if isinstance(value, dict):
+        named = [
+            f"{path}/{key}"
+            for key, each in value.items()
+            if (
+                key in ("name", "namespace", "serviceAccountName", "targetPort")
+                or "labels" in path.lower()
+            )
+            and not isinstance(each, str | dict)
+        ]
+        return named + [
+            found for key, each in value.items() for found in _unquoted(each, f"{path}/{key}")
+        ]
+    if isinstance(value, list):
+        return [found for each in value for found in _unquoted(each, path)]
+    return []
+
+
+def test_names_that_yaml_takes_for_something_else_stay_text(render: Render) -> None:
+    """Namespaces may be called 123, on or null: unquoted those are a number, true and nothing."""
+    objects = render(KNOWN, values("words"), "--set=crds.enabled=false")
+    assert [found for each in objects for found in _unquoted(each, each["kind"])] == []
+    for namespace in ("123", "null", "on"):
+        find(objects, "Role", "true-operator", namespace)
+    agents = find(objects, "StatefulSet", "off", "123")["spec"]["template"]["spec"]
+    assert agents["serviceAccountName"] == "0"
+    assert [port["name"] for port in agents["containers"][1]["ports"]] == ["on", "y"]
+    policy = find(objects, "NetworkPolicy", "off", "123")["spec"]["ingress"][0]["ports"]
+    assert [port["port"] for port in policy] == ["health", "on", "y"]
+    find(objects, "Issuer", "null", "123")
+    find(objects, "ServiceAccount", "1e3", "certfront")
+
+
+def test_nodes_may_be_made_elsewhere(render: Render) -> None:
+    objects = render(KNOWN, "--set=loadBalancer.replicas=0,loadBalancer.minNodes=3")
+    assert find(objects, "LoadBalancer", "haproxy")["spec"]["haproxy"]["minNodes"] == 3
 
 
 def test_rights_by_namespace(render: Render, tmp_path: Path) -> None:
