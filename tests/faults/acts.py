@@ -382,7 +382,11 @@ class Acts:
         if not swallowed_so_far():
             # A watch that had ended anyway: the next one must have something to swallow.
             self.stir()
-            eventually(lambda: swallowed_so_far() > 0, seconds=30, why="a watch that has something to swallow")
+            eventually(
+                lambda: swallowed_so_far() > 0,
+                seconds=30,
+                why="a watch that has something to swallow",
+            )
             self.settle(90, why="Ready although watches are deaf")
         for door in doors:
             door.hear()
