@@ -104,11 +104,7 @@ class LoadBalancerReconciler:
         nodes = nodes_of(self._context, target) if balancer.spec.type == "HAProxy" else ()
         nodes = tuple(sorted(nodes, key=lambda node: node.node))
         status = status_of(
-            balancer,
-            nodes,
-            newest=self._newest(target),
-            now=now,
-            documentation=self._context.settings.documentation_url,
+            balancer, nodes, now=now, documentation=self._context.settings.documentation_url
         )
         self._context.enqueue(self._frontends.pending_on(target))
         unfolded = self._only_progress(target, balancer.status, status)
@@ -117,17 +113,6 @@ class LoadBalancerReconciler:
         await self._delete_stale_leases(target, now)
         waiting = await self._collect(target, nodes, now)
         return Result(after=_next(nodes, now, waiting=waiting, unfolded=unfolded))
-
-    def _newest(self, target: ObjectName) -> int:
-        """The highest revision of what nodes have to serve."""
-        return max(
-            (
-                revision_of(secret)
-                for role in ("manifest", "bundle")
-                for secret in secrets_of(self._context, target, role)
-            ),
-            default=0,
-        )
 
     def _only_progress(
         self, target: ObjectName, before: LoadBalancerStatus, status: LoadBalancerStatus
@@ -282,20 +267,14 @@ class LoadBalancerReconciler:
 
 
 def status_of(
-    balancer: LoadBalancer,
-    nodes: Iterable[NodeLease],
-    *,
-    newest: int,
-    now: datetime,
-    documentation: str,
+    balancer: LoadBalancer, nodes: Iterable[NodeLease], *, now: datetime, documentation: str
 ) -> LoadBalancerStatus:
     """The status of a LoadBalancer whose agents' Leases are `nodes`. Pure.
 
-    A heartbeat changes nothing in it, nor do revisions beyond the `newest` that there is to serve:
-    every bookmark brings one, in a cluster that others write to.
+    A heartbeat changes nothing in it.
     """
     held = tuple(nodes)
-    told = tuple(_node_status(node, newest, now) for node in held[:_MOST_NODES])
+    told = tuple(_node_status(node, now) for node in held[:_MOST_NODES])
     ready = sum(1 for node in held if node.is_current(now) and not node.node_failure)
     can = CAPABILITIES.get(balancer.spec.type)
     return LoadBalancerStatus(
@@ -390,13 +369,13 @@ def _down(nodes: tuple[NodeStatus, ...]) -> str:
     return "".join(f"; {one}" for one in (*told, *failing[:5]))
 
 
-def _node_status(node: NodeLease, newest: int, now: datetime) -> NodeStatus:
+def _node_status(node: NodeLease, now: datetime) -> NodeStatus:
     mark = node.watermark
     failed = () if mark is None else mark.failed[:MOST_LISTED]
     return NodeStatus(
         name=node.node,
         state=_state(node, now),
-        revision="" if mark is None else str(min(int(mark.resource_version), newest)),
+        revision="" if mark is None else mark.resource_version,
         failed=tuple(
             FailedItem(secret=one.secret, reason=one.reason, message=one.message) for one in failed
         ),

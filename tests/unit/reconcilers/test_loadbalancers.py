@@ -61,23 +61,7 @@ async def test_a_node_that_falls_silent_is_noticed_by_time_alone(world: World) -
     assert world.events == ["TooFewNodes"]
 
 
-async def test_how_far_a_node_is_beyond_what_there_is_to_serve_is_no_news(world: World) -> None:
-    """Every bookmark of a watch brings a higher revision, in a cluster that others write to."""
-    await served(world)
-    world.node(revision=10_000)
-    await world.run(BALANCER)
-    shown = world.status(BALANCER)["nodes"][0]["revision"]
-    assert 100 <= int(shown) < 10_000
-    world.api.writes.clear()
-    for revision in range(10_001, 10_004):
-        world.clock.advance(11)
-        world.node(revision=revision)
-        await world.run(BALANCER)
-    assert world.api.writes == []
-
-
 async def test_a_burst_of_progress_is_folded_in_once(world: World) -> None:
-    await served(world)
     world.node(revision=7)
     await world.run(BALANCER)
     world.api.writes.clear()
