@@ -119,7 +119,7 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(
             served(metrics(counted.exposition), settings.metrics_address)
         )
-        await _operate(operator, settings)
+        await _operate(operator)
 
 
 def assemble(
@@ -202,13 +202,14 @@ def _reconcilers(context: Context, accounts: Accounts) -> Mapping[str, Reconcile
     }
 
 
-async def _operate(operator: Operator, settings: Settings) -> None:
+async def _operate(operator: Operator) -> None:
     """Run all parts until kopf is told to stop, or one of them fails."""
     parts = {
         asyncio.create_task(operator.election.run(), name="election"),
         asyncio.create_task(_cover_and_sweep(operator.sweep), name="sweep"),
         asyncio.create_task(
-            watches.follow_foreign(operator.context, watched(settings)), name="followers"
+            watches.follow_foreign(operator.context, watched(operator.context.settings)),
+            name="followers",
         ),
         asyncio.create_task(_work(operator), name="workers"),
     }
@@ -216,7 +217,7 @@ async def _operate(operator: Operator, settings: Settings) -> None:
     async def stop() -> None:
         await _stop(operator, parts)
 
-    watching = asyncio.create_task(_watch(operator.context, settings, stop), name="watches")
+    watching = asyncio.create_task(_watch(operator.context, stop), name="watches")
     try:
         done, _ = await asyncio.wait({watching, *parts}, return_when=asyncio.FIRST_COMPLETED)
         for part in done:
@@ -229,13 +230,12 @@ async def _operate(operator: Operator, settings: Settings) -> None:
         _die()
 
 
-async def _watch(context: Context, settings: Settings, stop: Callable[[], Awaitable[None]]) -> None:
+async def _watch(context: Context, stop: Callable[[], Awaitable[None]]) -> None:
+    watched_namespaces = context.settings.watch_namespaces
     registry = kopf.OperatorRegistry()
     watches.register(registry, context, stop)
     namespaces: dict[str, Any] = (
-        {"namespaces": list(settings.watch_namespaces)}
-        if settings.watch_namespaces
-        else {"clusterwide": True}
+        {"namespaces": list(watched_namespaces)} if watched_namespaces else {"clusterwide": True}
     )
     await kopf.operator(
         registry=registry, settings=watches.settings(), standalone=True, **namespaces

@@ -12,9 +12,9 @@ import requests
 from certfront.config import read_settings
 from certfront.engine.sweep import Sweep
 from certfront.kube.client import ApiClient
-from certfront.kube.source import LiveSource, Watched
+from certfront.kube.source import LiveSource
 from certfront.model.clock import SystemClock
-from certfront.reconcilers.stores import RESOURCES, WATCHED_LABEL, new_store
+from certfront.reconcilers.stores import new_store, watched
 from tests.e2e import clients
 from tests.e2e.api import Object
 from tests.e2e.world import AGENT, OPERATOR, WRITES, Tenant, World
@@ -182,11 +182,7 @@ def _sweep(world: World) -> None:
         clock = SystemClock()
         async with await ApiClient.from_environment(clock=clock) as client:
             store, _ = new_store(settings)
-            watched = {
-                kind: Watched(resource=resource, label_selector=WATCHED_LABEL.get(kind))
-                for kind, resource in RESOURCES.items()
-            }
-            source = LiveSource(client, watched)
+            source = LiveSource(client, watched(settings))
             report = await Sweep(
                 source=source, store=store, repaired=lambda *_: None, clock=clock
             ).sweep()

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.merge_patch import merged
+
 ISSUED: Final = re.compile(r"Issued certificate serial (\w+) for order (\S+)")
 _PATCHED: Final = 300
 Name = tuple[str, str]
@@ -90,19 +92,6 @@ class Orders:
                 order=url.rpartition("/")[2], need=order.get("need", ""), certificate=name
             )
             self.recorded.setdefault(found.order, found)
-
-
-def merged(before: Any, change: Any) -> Any:
-    """A JSON merge patch applied (RFC 7386)."""
-    if not isinstance(change, dict):
-        return change
-    result = dict(before) if isinstance(before, dict) else {}
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
 
 
 def finalized(log: str, offset: int = 0) -> list[Finalized]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from certfront.issuance.acme.problems import Operation
+from tests import merge_patch
 from tests.model import authority
 from tests.model.state import (
     CERTIFICATE,
@@ -92,7 +93,7 @@ def _status(
         return world, Raised("Conflict")
     if held["metadata"]["uid"] != uid:
         raise Violation("NoForeignWrite", "a status landed in another incarnation of the object")
-    merged = _merge(held, OBJECTS[patch])
+    merged = {**held, "status": merge_patch.merged(held.get("status"), OBJECTS[patch])}
     before, now = (o.get("status", {}).get("revision", 0) for o in (held, merged))
     if now < before:
         raise Violation("RevisionMonotone", f"status.revision went from {before} to {now}")
@@ -205,21 +206,6 @@ def _merged(held: Object, body: Object) -> Object:
         "annotations": {**(theirs.get("annotations") or {}), **(mine.get("annotations") or {})},
     }
     return {**held, "metadata": metadata, "data": {**held.get("data", {}), **body.get("data", {})}}
-
-
-def _merge(held: Any, patch: Any) -> Any:
-    """RFC 7386; metadata in the patch is only compared."""
-    if not isinstance(patch, Mapping):
-        return patch
-    found = dict(held) if isinstance(held, Mapping) else {}
-    if "spec" in found:
-        return {**found, "status": _merge(found.get("status") or {}, patch)}
-    for key, value in patch.items():
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = _merge(found.get(key), value)
-    return found
 
 
 # What is held of the stored

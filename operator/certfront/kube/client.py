@@ -431,9 +431,10 @@ class ApiClient:
             if request.accept == _METADATA_LIST:
                 # Whoever compares thousands of revisions needs no labels and managedFields of them.
                 found = [{"metadata": _identity(item["metadata"])} for item in found]
-            for item in found:
-                # Half of an object, and read by no one.
-                item["metadata"].pop("managedFields", None)
+            else:
+                for item in found:
+                    # Half of an object, and read by no one.
+                    item["metadata"].pop("managedFields", None)
             items += [_typed(resource, item) for item in found]
             metadata = page.get("metadata", {})
             following = metadata.get("continue")

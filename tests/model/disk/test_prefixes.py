@@ -12,12 +12,15 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from certfront.agent.applying import Applier
-from certfront.agent.filing import Files
+from tests.model.node.disorder import (
+    configuration_before_lists,
+    file_after_line,
+    file_removed_before_line,
+)
 from tests.model.node.haproxy import WillNotStart, digest, load
 from tests.model.node.material import MORE, TWO, VARIANTS
 from tests.model.node.world import Violation, World
@@ -232,43 +235,11 @@ def test_the_simulation_and_haproxy_refuse_the_same(program: str, tmp_path: Path
 # --- the order of the writes taken out
 
 
-def lines_before_files(patch: pytest.MonkeyPatch) -> None:
-    def write(files: Files, target: Any) -> None:
-        files._write_changed(target.texts())
-        real(files, target)
-
-    async def install(applier: Applier, memory: Any, target: Any) -> None:
-        applier._files.write(target)
-        await real_install(applier, memory, target)
-
-    real, real_install = Files.write, Applier._install_bundles
-    patch.setattr(Files, "write", write)
-    patch.setattr(Applier, "_install_bundles", install)
-
-
-def files_removed_before_lines(patch: pytest.MonkeyPatch) -> None:
-    async def install(applier: Applier, memory: Any, target: Any) -> None:
-        applier._files.clean_up(target)
-        await real(applier, memory, target)
-
-    real = Applier._install_bundles
-    patch.setattr(Applier, "_install_bundles", install)
-
-
-def configuration_before_lists(patch: pytest.MonkeyPatch) -> None:
-    def write(files: Files, target: Any) -> None:
-        files._write_changed({"haproxy.cfg": target.rendered.configuration.encode()})
-        real(files, target)
-
-    real = Files.write
-    patch.setattr(Files, "write", write)
-
-
 @pytest.mark.parametrize(
     ("mutation", "change"),
     [
-        (lines_before_files, add_a_certificate),
-        (files_removed_before_lines, remove_a_certificate),
+        (file_after_line, add_a_certificate),
+        (file_removed_before_line, remove_a_certificate),
         (configuration_before_lists, change_the_default),
     ],
     ids=lambda value: value.__name__,

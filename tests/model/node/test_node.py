@@ -20,6 +20,7 @@ from certfront.agent.runtime import Runtime
 from certfront.kube.errors import Unreachable
 from certfront.loadbalancers.haproxy.merging import Entry
 from tests.model.node import machine
+from tests.model.node.disorder import file_after_line, file_removed_before_line
 from tests.model.node.machine import search
 from tests.model.node.material import ONE, VARIANTS
 from tests.model.node.world import Violation, World
@@ -61,35 +62,6 @@ def test_convergence_after_any_faults() -> None:
 
 
 # --- each rule taken out of the product: the search must find what it is for
-
-
-def file_after_line(patch: pytest.MonkeyPatch) -> None:
-    """Lists are written before the files that they name."""
-
-    def write(files: Files, target: Any) -> None:
-        files._write_changed(target.texts())
-        files.write_bundles(target)
-        files._write_changed(target.rendered.static)
-        files._write_changed({"haproxy.cfg": target.rendered.configuration.encode()})
-
-    async def install(applier: Applier, memory: Any, target: Any) -> None:
-        applier._files.write(target)
-        await real(applier, memory, target)
-
-    real = Applier._install_bundles
-    patch.setattr(Files, "write", write)
-    patch.setattr(Applier, "_install_bundles", install)
-
-
-def file_removed_before_line(patch: pytest.MonkeyPatch) -> None:
-    """Files go before the lists that name them are written."""
-
-    async def install(applier: Applier, memory: Any, target: Any) -> None:
-        applier._files.clean_up(target)
-        await real(applier, memory, target)
-
-    real = Applier._install_bundles
-    patch.setattr(Applier, "_install_bundles", install)
 
 
 def no_fsync_before_rename(patch: pytest.MonkeyPatch) -> None:

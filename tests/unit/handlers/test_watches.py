@@ -16,11 +16,10 @@ from certfront.engine.queue import WorkQueue
 from certfront.handlers import watches
 from certfront.kube.client import Listing, WatchEvent
 from certfront.kube.resources import Resource
-from certfront.kube.source import Watched
 from certfront.model.clock import FrozenClock
 from certfront.model.settings import Settings
 from certfront.reconcilers.context import Context
-from certfront.reconcilers.stores import OWN_KINDS, RESOURCES, WATCHED_LABEL, new_store
+from certfront.reconcilers.stores import OWN_KINDS, new_store, watched
 
 KEY = Key("Certificate", "shop", "site")
 
@@ -192,16 +191,11 @@ async def test_secrets_and_leases_are_followed_by_label_alone_where_they_are_wat
 ) -> None:
     secret = {"metadata": {"namespace": "shop", "name": "site", "uid": "s", "resourceVersion": "3"}}
     client = ListedOnly([secret])
-    watched = {
-        kind: Watched(
-            resource=resource,
-            namespaces=("blog", "shop") if resource.namespaced else (),
-            label_selector=WATCHED_LABEL.get(kind),
-        )
-        for kind, resource in RESOURCES.items()
-    }
     following = asyncio.create_task(
-        watches.follow_foreign(replace(context, client=client), watched)  # type: ignore[arg-type]
+        watches.follow_foreign(
+            replace(context, client=client),  # type: ignore[arg-type]
+            watched(Settings(watch_namespaces=("blog", "shop"))),
+        )
     )
     async with asyncio.timeout(5):
         await client.watching.wait()

@@ -15,6 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.merge_patch import merged
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Object = dict[str, Any]
 
@@ -151,20 +153,6 @@ class ApiServer:
         for line in self.watch_lines:
             await response.write(line)
         return response
-
-
-def merged(old: Object, patch: Object) -> Object:
-    """RFC 7386."""
-    result = dict(old)
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            before = result.get(key)
-            result[key] = merged(before if isinstance(before, dict) else {}, value)
-        else:
-            result[key] = value
-    return result
 
 
 def status(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from certfront.kube.patches import merge_difference
-from tests.unit.kube.apiserver import merged
+from tests.merge_patch import merged
 
 SCALARS = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["a", "b"])
 TREES = st.recursive(

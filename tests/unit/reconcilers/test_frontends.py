@@ -489,12 +489,19 @@ async def test_what_a_node_refuses_is_told_with_its_name(world: World) -> None:
     assert "node-1: InvalidConfiguration: haproxy refused it" in world.message(key)
 
 
-async def test_a_service_is_reached_at_its_cluster_address(world: World) -> None:
+SERVICE_FARM = {"name": "shop", "serviceRef": {"name": "shop", "port": 8080}}
+
+
+def before_a_service(world: World) -> Key:
+    """A frontend with all that it needs but the Service that its farm names."""
     world.node()
     world.certificate(names=["shop.example.com"])
     world.secret(pair("shop.example.com"))
-    farm = {"name": "shop", "serviceRef": {"name": "shop", "port": 8080}}
-    key = world.frontend(redirectLocation="", farms=[farm])
+    return world.frontend(redirectLocation="", farms=[SERVICE_FARM])
+
+
+async def test_a_service_is_reached_at_its_cluster_address(world: World) -> None:
+    key = before_a_service(world)
     delay = await world.run(key)
     assert world.condition(key, "ResolvedRefs") == ("False", "ServiceNotFound")
     assert delay is not None
@@ -512,12 +519,8 @@ async def test_a_service_is_reached_at_its_cluster_address(world: World) -> None
 
 
 async def test_a_service_that_is_deleted_leaves_the_farm_as_it_is(world: World) -> None:
-    world.node()
-    world.certificate(names=["shop.example.com"])
-    world.secret(pair("shop.example.com"))
     world.service("shop")
-    farm = {"name": "shop", "serviceRef": {"name": "shop", "port": 8080}}
-    key = world.frontend(redirectLocation="", farms=[farm])
+    key = before_a_service(world)
     await world.settle(key)
     before = world.manifest(key)
     world.delete("Service", "shop", "shop")
@@ -899,15 +902,11 @@ async def test_a_backend_that_is_granted_no_more_is_taken_off(world: World) -> N
 
 async def test_a_service_needs_no_grant_to_stay(world: World) -> None:
     world.balancer(grants=_granting("*", cidrs=()))
-    world.node()
-    world.certificate(names=["shop.example.com"])
-    world.secret(pair("shop.example.com"))
     world.service("shop")
-    farm = {"name": "shop", "serviceRef": {"name": "shop", "port": 8080}}
-    key = world.frontend(redirectLocation="", farms=[farm])
+    key = before_a_service(world)
     await world.settle(key)
     before = world.manifest(key)
-    world.frontend(redirectLocation="", farms=[farm], zone="gra")
+    world.frontend(redirectLocation="", farms=[SERVICE_FARM], zone="gra")
     await world.settle(key)
     assert world.manifest(key) == before
     assert before is not None
