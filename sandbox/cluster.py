@@ -178,6 +178,8 @@ def _apiserver(
         "audit-log-path": state.root / "logs" / "audit.log",
         # Each line is in the file before the request is answered: tests read it at once.
         "audit-log-mode": "blocking",
+        # Megabytes. It is read by its place: rotated after the usual hundred, it would lose lines.
+        "audit-log-maxsize": 4096,
         "endpoint-reconciler-type": "none",
     }
     ready = HttpReady(url=f"https://{address}:{port}/readyz", ca=str(authority.path))
