@@ -169,18 +169,27 @@ class World:
         )
 
     def _folded(self) -> bool:
-        """Whether the load balancer's status has the last reports of its nodes, a while later."""
+        """Whether the load balancer's status has the last reports of its nodes, a while later.
+
+        As far as there is something to serve: what nodes have read beyond that is no news.
+        """
         balancer = self.journal.current("LoadBalancer", "edge", "haproxy") or {}
         told = {
-            node["name"]: node.get("revision")
+            node["name"]: int(node.get("revision") or 0)
             for node in balancer.get("status", {}).get("nodes", ())
         }
+        handed = self.api.found(
+            "Secret", "edge", selector="certfront.io/secret in (manifest, bundle)"
+        )
+        newest = max((int(one["metadata"]["resourceVersion"]) for one in handed), default=0)
         reported = {}
         for lease in self.api.found("Lease", "edge", selector="certfront.io/load-balancer"):
             mark = lease["metadata"].get("annotations", {}).get("certfront.io/watermark", "{}")
             node = lease["metadata"]["name"].removeprefix("haproxy.")
-            reported[node] = json.loads(mark).get("resourceVersion")
-        return told == reported
+            reported[node] = min(int(json.loads(mark).get("resourceVersion") or 0), newest)
+        return told.keys() == reported.keys() and all(
+            told[node] >= revision for node, revision in reported.items()
+        )
 
     def sample(self, name: str, **labels: str) -> float:
         """The sum of the operator's samples called `name` with these labels."""
