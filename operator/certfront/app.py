@@ -50,6 +50,7 @@ from certfront.reconcilers.stores import (
     new_store,
     watched,
 )
+from certfront.reconcilers.targets import Targets
 
 _log: Final = logging.getLogger(__name__)
 LEASE_NAME: Final = "certfront-operator"
@@ -70,6 +71,7 @@ class Operator:
 
     context: Context
     accounts: Accounts
+    targets: Targets
     runner: Runner
     sweep: Sweep
     election: LeaderElection
@@ -146,10 +148,12 @@ def assemble(
     accounts = Accounts(context)
     counted.watch(store, queue)
     election = _election(context)
+    targets = Targets(context, may_act=election.is_leader)
     return Operator(
         context=context,
         accounts=accounts,
-        runner=_runner(context, accounts, election, counted),
+        targets=targets,
+        runner=_runner(context, accounts, targets, election, counted),
         sweep=_sweep(context),
         election=election,
         metrics=counted,
@@ -169,11 +173,15 @@ def _election(context: Context) -> LeaderElection:
 
 
 def _runner(
-    context: Context, accounts: Accounts, election: LeaderElection, counted: Metrics
+    context: Context,
+    accounts: Accounts,
+    targets: Targets,
+    election: LeaderElection,
+    counted: Metrics,
 ) -> Runner:
     return Runner(
         context.queue,
-        _reconcilers(context, accounts),
+        _reconcilers(context, accounts, targets),
         clock=context.clock,
         workers=WORKERS,
         observer=counted,
@@ -192,12 +200,14 @@ def _sweep(context: Context) -> Sweep:
     )
 
 
-def _reconcilers(context: Context, accounts: Accounts) -> Mapping[str, Reconcile]:
-    frontends = FrontendReconciler(context)
+def _reconcilers(context: Context, accounts: Accounts, targets: Targets) -> Mapping[str, Reconcile]:
+    frontends = FrontendReconciler(context, targets)
     return {
-        CERTIFICATE: CertificateReconciler(context, OrderReconciler(context, accounts)).reconcile,
+        CERTIFICATE: CertificateReconciler(
+            context, OrderReconciler(context, accounts), targets
+        ).reconcile,
         ISSUER: IssuerReconciler(context, accounts).reconcile,
-        LOADBALANCER: LoadBalancerReconciler(context, frontends).reconcile,
+        LOADBALANCER: LoadBalancerReconciler(context, frontends, targets).reconcile,
         FRONTEND: frontends.reconcile,
     }
 
@@ -266,6 +276,7 @@ async def _stop(operator: Operator, parts: set[asyncio.Task[None]]) -> None:
     ended = await operator.runner.stop(STOP_SECONDS)
     if not ended:
         _log.warning("some passes did not end within %.0f s", STOP_SECONDS)
+    await operator.targets.stop(STOP_SECONDS)
     for part in parts:
         part.cancel()
     await asyncio.gather(*parts, return_exceptions=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from certfront import __version__, logs
-from certfront.agent.options import AgentOptions, parse_port_map
+from certfront.agent.options import AgentOptions, parse_port_map, parse_ports
 from certfront.config import InvalidSettings, read_settings
 from certfront.kube.client import ApiClient
 
@@ -48,6 +48,13 @@ def _port_map(_context: click.Context, _parameter: click.Parameter, text: str) -
         raise click.BadParameter(str(error)) from None
 
 
+def _ports(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return parse_ports(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @main.command()
 @click.option("--load-balancer", required=True, help="The LoadBalancer this node belongs to.")
 @click.option("--namespace", required=True, help="The LoadBalancer's namespace.")
@@ -65,6 +72,22 @@ def _port_map(_context: click.Context, _parameter: click.Parameter, text: str) -
 @click.option("--master-socket", type=click.Path(path_type=Path), help="HAProxy's -S socket.")
 @click.option("--health-address", default="", help="host:port of /healthz and /readyz.")
 @click.option("--haproxy", default="haproxy", help="The program that checks configurations.")
+@click.option(
+    "--certificates-only",
+    is_flag=True,
+    help="HAProxy is configured by someone else: keep certificates and a crt-list a port.",
+)
+@click.option(
+    "--runtime-socket",
+    type=click.Path(path_type=Path),
+    help="With --certificates-only: the stats socket (level admin) of that HAProxy.",
+)
+@click.option(
+    "--list-ports",
+    default="443",
+    callback=_ports,
+    help="With --certificates-only: the ports whose crt-lists are written at once.",
+)
 @click.option("--init", is_flag=True, help="Write a directory that HAProxy starts from, and exit.")
 def agent(init: bool, **given: Any) -> None:
     """Keep the HAProxy beside this process serving what its LoadBalancer's frontends ask for."""

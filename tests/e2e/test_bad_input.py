@@ -499,7 +499,6 @@ def test_a_configuration_that_haproxy_refuses_harms_only_its_tenant(
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        pytest.param({"type": "Managed"}, "spec.type Managed", id="Managed"),
         pytest.param(
             {"type": "SelfSigned", "secret": {"formats": [{"type": "DER"}]}},
             "spec.secret.formats",

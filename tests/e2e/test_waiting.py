@@ -32,7 +32,8 @@ def _every_outcome(tenant: Tenant) -> None:
     tenant.certificate("failing", "Uploaded", uploaded=uploaded)
     tenant.certificate("ready")
     tenant.certificate("waiting", "Uploaded", uploaded={"secretRef": {"name": "absent"}})
-    tenant.apply("Certificate", "refused", {"type": "Managed", "dnsNames": [tenant.host()]})
+    formats = {"formats": [{"type": "DER"}]}
+    tenant.certificate("refused", secret=formats)
     tenant.apply("Issuer", "waiting", {"type": "CA", "ca": {"secretRef": {"name": "absent"}}})
     tenant.frontend("ready", ["ready"])
     tenant.frontend("disabled", ["ready"], hostnames=[tenant.host("off")], disabled=True)

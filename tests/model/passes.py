@@ -39,6 +39,7 @@ from certfront.reconcilers.certificates import CertificateReconciler
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.orders import OrderReconciler
 from certfront.reconcilers.stores import new_store
+from certfront.reconcilers.targets import Targets
 from tests.model import authority
 from tests.model.state import (
     NAMESPACE,
@@ -295,7 +296,7 @@ class _Process:
         )
         orders = OrderReconciler(self.context, cast("Any", _Accounts(account)))
         orders._holder = memory.holder
-        self.reconciler = CertificateReconciler(self.context, orders)
+        self.reconciler = CertificateReconciler(self.context, orders, Targets(self.context))
 
     def hear(self, event: Event) -> None:
         watches.observe(self.context, event.kind, event.type, OBJECTS[event.obj])

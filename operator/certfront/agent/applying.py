@@ -14,7 +14,7 @@ from typing import Final
 
 from certfront.agent.exchange import NoAnswer
 from certfront.agent.filing import Files, Target
-from certfront.agent.master import Master
+from certfront.agent.master import Master, Sparing
 from certfront.agent.memory import Memory, observe
 from certfront.agent.proving import Prover
 from certfront.agent.runtime import LARGEST_COMMAND, Locked, Refused, Runtime
@@ -45,7 +45,7 @@ class Applier:
         layout: Layout,
         files: Files,
         runtime: Runtime,
-        master: Master,
+        master: Master | Sparing,
         prover: Prover,
         clock: Clock,
     ) -> None:
@@ -88,7 +88,8 @@ class Applier:
         memory = self._memory
         if memory is None:
             memory = await self._observed(worker.pid, target)
-        if worker.description != target.rendered.digest or not self._fits_runtime(memory, target):
+        other = not self._layout.foreign and worker.description != target.rendered.digest
+        if other or not self._fits_runtime(memory, target):
             memory = await self._by_reload(target, trying)
         try:
             await self._at_runtime(memory, target, accepted)
@@ -98,7 +99,12 @@ class Applier:
             await self._after_reload(memory, target, accepted)
 
     async def _observed(self, worker: int, target: Target) -> Memory:
-        self._memory = await observe(self._runtime, worker, self._map_paths(target))
+        self._memory = await observe(
+            self._runtime,
+            worker,
+            self._map_paths(target),
+            below=self._layout.path("") + "/" if self._layout.foreign else "/",
+        )
         return self._memory
 
     async def _after_reload(
@@ -111,6 +117,7 @@ class Applier:
 
     async def _by_reload(self, target: Target, trying: Callable[[], None]) -> Memory:
         self._memory = None
+        await self._master.prepare()
         await asyncio.to_thread(self._files.write_bundles, target)
         await asyncio.to_thread(trying)
         await asyncio.to_thread(self._files.write, target)
@@ -131,15 +138,37 @@ class Applier:
         except NoAnswer:
             return None
 
+    def unused(self, target: Target) -> frozenset[str]:
+        """The crt-lists of the target that the worker does not have: someone else's to name."""
+        held = self._memory.lists if self._memory is not None else {}
+        return frozenset(
+            file for file in target.rendered.crt_lists if self._layout.path(file) not in held
+        )
+
+    def _in_use(self, memory: Memory, target: Target) -> frozenset[str]:
+        """The bundles that belong into memory: HAProxy can take a certificate that no list names.
+
+        It would be lost with the next reload, which is what makes an absent list be used.
+        """
+        if not self._layout.foreign:
+            return target.rendered.bundles
+        return frozenset(
+            line.bundle
+            for file, lines in target.rendered.crt_lists.items()
+            if self._layout.path(file) in memory.lists
+            for line in lines
+        )
+
     def _fits_runtime(self, memory: Memory, target: Target) -> bool:
         """Whether memory can be brought to the target by commands that are safe in every version."""
+        used = self._in_use(memory, target)
         stale = [
             bundle
             for name, bundle in target.bundles.items()
-            if name in target.rendered.bundles
+            if name in used
             and not bundle.is_shown_as(memory.certificates.get(self._layout.pem(name), ""))
         ]
-        lists_there = all(
+        lists_there = self._layout.foreign or all(
             self._layout.path(one) in memory.lists for one in target.rendered.crt_lists
         )
         maps_there = all(self._layout.path(one) in memory.maps for one in target.rendered.maps)
@@ -152,7 +181,8 @@ class Applier:
             lists_there
             and maps_there
             and lines_fit
-            and len(stale) <= _MOST_CHANGES_AT_RUNTIME
+            # A reload of someone else's HAProxy is for what is impossible otherwise.
+            and (self._layout.foreign or len(stale) <= _MOST_CHANGES_AT_RUNTIME)
             and all(bundle.fits_command for bundle in stale)
         )
 
@@ -175,7 +205,7 @@ class Applier:
         before = dict(self._files.bundles)
         stale = sorted(
             name
-            for name in target.rendered.bundles
+            for name in self._in_use(memory, target)
             if not target.bundles[name].is_shown_as(
                 memory.certificates.get(self._layout.pem(name), "")
             )
@@ -204,6 +234,8 @@ class Applier:
 
     async def _adjust_list(self, memory: Memory, file: str, target: Target) -> None:
         path = self._layout.path(file)
+        if self._layout.foreign and path not in memory.lists:
+            return
         wanted = target.rendered.list_texts[file]
         present = [line.text for line in memory.lists.get(path, ())]
         if present == list(wanted):

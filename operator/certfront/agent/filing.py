@@ -80,7 +80,8 @@ class Files:
         self.write_bundles(target)
         self._write_changed(target.rendered.static)
         self._write_changed(target.texts())
-        self._write_changed({CONFIGURATION: target.rendered.configuration.encode()})
+        if target.rendered.configuration:
+            self._write_changed({CONFIGURATION: target.rendered.configuration.encode()})
 
     def write_bundles(self, target: Target, *, but: Collection[str] = ()) -> None:
         """Write the bundles that are not on disk as they should be, except `but`."""

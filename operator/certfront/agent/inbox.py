@@ -57,7 +57,7 @@ class _Held:
     challenges: dict[str, Challenges] = field(default_factory=dict)
     unreadable: dict[str, Failed] = field(default_factory=dict)
 
-    def put(self, load_balancer: str, secret: Mapping[str, Any]) -> None:
+    def put(self, load_balancer: str, manage: str, secret: Mapping[str, Any]) -> None:
         metadata = secret["metadata"]
         name, version = metadata["name"], metadata.get("resourceVersion", "")
         if version and self.versions.get(name) == version:
@@ -70,7 +70,7 @@ class _Held:
         self.versions[name] = version
         data = secret.get("data") or {}
         if role == "manifest":
-            self._take(name, self.manifests, lambda: _manifest(data))
+            self._take(name, self.manifests, lambda: _manifest(data, manage))
         elif role == "bundle":
             self._take(name, self.bundles, lambda: _bundle(name, data))
         else:
@@ -108,8 +108,9 @@ class Inbox:
     `replace` may run in another thread than the rest: it shows its result all at once.
     """
 
-    def __init__(self, load_balancer: str) -> None:
+    def __init__(self, load_balancer: str, *, certificates_only: bool = False) -> None:
         self._load_balancer = load_balancer
+        self._manage = manage_of(certificates_only=certificates_only)
         self._resource_version = ""
         self._held = _Held()
 
@@ -129,13 +130,13 @@ class Inbox:
         for name in set(held.versions) - set(listed):
             held.forget(name)
         for secret in listed.values():
-            held.put(self._load_balancer, secret)
+            held.put(self._load_balancer, self._manage, secret)
         self._held = held
         self._resource_version = resource_version
 
     def put(self, secret: Mapping[str, Any]) -> None:
         """Take one Secret as it is now. Never raises for what is in it."""
-        self._held.put(self._load_balancer, secret)
+        self._held.put(self._load_balancer, self._manage, secret)
 
     def drop(self, name: str) -> None:
         """A Secret is gone, or no longer labelled for us."""
@@ -157,9 +158,19 @@ class Inbox:
         )
 
 
-def _manifest(data: Mapping[str, Any]) -> Manifest:
+def manage_of(*, certificates_only: bool) -> str:
+    """What a node's manifests must say in `manage`."""
+    return "CertificatesOnly" if certificates_only else "Listener"
+
+
+def _manifest(data: Mapping[str, Any], manage: str) -> Manifest:
     manifest = read_manifest(data)
     check(manifest)
+    # One that asks for nothing is understood by every node.
+    if manifest.manage != manage and not manifest.disabled:
+        raise InvalidHandover(
+            "ManageMismatch", f"manage is {manifest.manage}, and this node is for {manage}"
+        )
     return manifest
 
 

@@ -19,6 +19,7 @@ _LINE: Final = re.compile(r"(\d+)\s+(master|worker)\s+(\d+)(?:\s+\[failed: (\d+)
 _PAUSE: Final = 0.05
 # Ten thousand certificates take twelve seconds to load.
 _RELOAD_SECONDS: Final = 120.0
+_SPARED_SECONDS: Final = 60.0
 
 
 class ReloadRefused(Exception):
@@ -37,6 +38,40 @@ class Processes:
     reloads: int
     failed: int
     worker: int | None
+
+
+class Sparing:
+    """Reloads of an HAProxy that is someone else's: after a failure none for a minute.
+
+    A master that does not answer is a failure like any other here: the worker may well serve.
+    """
+
+    def __init__(self, master: Master, clock: Clock) -> None:
+        self._master = master
+        self._clock = clock
+        self._refused: tuple[float, str] | None = None
+
+    async def prepare(self) -> None:
+        """Raises ReloadRefused where there is no use in a reload now; nothing is written then."""
+        if self._refused is not None and self._clock.monotonic() < self._refused[0]:
+            raise ReloadRefused(self._refused[1])
+        try:
+            await self._master.processes()
+        except NoAnswer as error:
+            raise self._not_again(f"the master does not answer: {error}") from None
+
+    async def reload(self) -> int:
+        """Like `Master.reload`. Raises ReloadRefused alone."""
+        try:
+            return await self._master.reload()
+        except ReloadRefused as refused:
+            raise self._not_again(refused.log) from None
+        except NoAnswer as error:
+            raise self._not_again(f"the reload failed: {error}") from None
+
+    def _not_again(self, log: str) -> ReloadRefused:
+        self._refused = (self._clock.monotonic() + _SPARED_SECONDS, log)
+        return ReloadRefused(log)
 
 
 class Master:
@@ -62,6 +97,9 @@ class Master:
             failed=int(masters[0][4] or 0),
             worker=int(workers[0][1]) if workers else None,
         )
+
+    async def prepare(self) -> None:
+        """A master of ours can always be asked."""
 
     async def reload(self) -> int:
         """Reload, wait for the new worker, and return its pid. Raises ReloadRefused or NoAnswer."""

@@ -21,11 +21,18 @@ class Memory:
     maps: dict[str, dict[str, str]]
 
 
-async def observe(runtime: Runtime, worker: int, map_files: Iterable[str]) -> Memory:
-    """Read everything; open transactions are aborted. Raises NoAnswer."""
-    names = sorted(await runtime.abort_transactions())
+async def observe(
+    runtime: Runtime, worker: int, map_files: Iterable[str], *, below: str = "/"
+) -> Memory:
+    """Read everything; open transactions are aborted. Raises NoAnswer.
+
+    What is not named by a path that starts with `below` is someone else's, and not looked at.
+    """
+    held = await runtime.abort_transactions()
+    names = sorted(name for name in held if name.startswith(below))
     identities = await runtime.identities(names)
-    lists = {file: await runtime.list_lines(file) for file in sorted(await runtime.lists())}
+    files = sorted(file for file in await runtime.lists() if file.startswith(below))
+    lists = {file: await runtime.list_lines(file) for file in files}
     maps: dict[str, dict[str, str]] = {}
     for file in map_files:
         try:

@@ -64,7 +64,7 @@ class Agent:
         self._options = options
         self._clock = clock
         self._client = client
-        self._inbox = Inbox(options.load_balancer)
+        self._inbox = Inbox(options.load_balancer, certificates_only=options.certificates_only)
         self._changed = asyncio.Event()
         self._node = Node(options, clock)
         self._outcome: Outcome | None = None

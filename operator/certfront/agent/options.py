@@ -14,6 +14,8 @@ from certfront.loadbalancers.haproxy.configuration import Layout
 
 # HAProxy binds a unix socket under a longer temporary name, and 107 characters is the limit.
 _LONGEST_DIRECTORY: Final = 70
+# Of a unix socket address (unix(7)).
+_LONGEST_SOCKET: Final = 107
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,11 @@ class AgentOptions:
     socket, by default master.sock in the directory; `health_address` is host:port, empty for none;
     `haproxy` is the program that checks configurations before a reload: without one, the reload
     itself is the check.
+
+    `certificates_only`: HAProxy is configured by someone else. The agent then keeps PEM files and one
+    crt-list a port; `runtime_socket` is HAProxy's own stats socket of level admin, by default
+    haproxy.sock in the directory; the crt-lists of `list_ports` are there before anything asks for
+    them. `bind_address` and `port_map` tell where the proof finds a frontend's port.
     """
 
     load_balancer: str
@@ -36,20 +43,41 @@ class AgentOptions:
     master_socket: Path | None = None
     health_address: str = ""
     haproxy: str = "haproxy"
+    certificates_only: bool = False
+    runtime_socket: Path | None = None
+    list_ports: tuple[int, ...] = (443,)
 
     @property
     def layout(self) -> Layout:
         """Where files and sockets are. Raises ValueError for an unusable directory or address."""
         if len(str(self.directory)) > _LONGEST_DIRECTORY:
             raise ValueError(f"the directory's path is longer than {_LONGEST_DIRECTORY} characters")
+        if self.runtime_socket is not None and not self.certificates_only:
+            raise ValueError("the runtime socket is ours, unless HAProxy is configured by others")
+        if len(str(self.runtime_socket or "")) > _LONGEST_SOCKET:
+            raise ValueError(f"a socket's path is longer than {_LONGEST_SOCKET} characters")
         return Layout(
-            directory=str(self.directory), bind_address=self.bind_address, ports=self.port_map
+            directory=str(self.directory),
+            bind_address=self.bind_address,
+            ports=self.port_map,
+            foreign=self.certificates_only,
+            stats_socket=str(self.runtime_socket or ""),
         )
 
     @property
     def master(self) -> str:
         """The path of the master's socket."""
         return str(self.master_socket or self.directory / "master.sock")
+
+
+def parse_ports(text: str) -> tuple[int, ...]:
+    """`443,8443` as ports. Raises ValueError for anything else."""
+    found = []
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        if not (part.isascii() and part.isdigit() and 1 <= int(part[:6]) <= 65535):
+            raise ValueError("ports are like 443,8443")
+        found.append(int(part[:6]))
+    return tuple(dict.fromkeys(found))
 
 
 def parse_port_map(text: str) -> dict[int, int]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from certfront.agent.bundles import Bundle
-from certfront.agent.handshake import HandshakeFailed, context_for, probe, sni_for
 from certfront.agent.runtime import WorkerInfo
+from certfront.loadbalancers.handshake import HandshakeFailed, context_for, probe, sni_for
 from certfront.loadbalancers.haproxy.configuration import Layout, Proof, Rendered
 from certfront.loadbalancers.haproxy.watermark import Failed
 
@@ -29,6 +29,8 @@ class Prover:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        # A listener of someone else's does not tell its worker; fingerprints are read in memory too.
+        self._silent: frozenset[None] = frozenset({None} if layout.foreign else ())
         self._proven: dict[_Key, str] = {}
         self._listening: set[tuple[str, int]] = set()
 
@@ -76,25 +78,37 @@ class Prover:
             accepted |= {bundles[one].sha256 for one in proof.alternatives}
         said = ""
         async with turns:
+            tls13_only = proof.tls13_only
             for attempt in range(_TRIES):
                 if attempt:
                     await asyncio.sleep(_PAUSE * attempt)
                 try:
                     seen = await probe(
-                        self._layout.proof_socket(proof.port),
+                        self._place(proof.port),
                         sni_for(proof.hostname),
-                        context_for(proof),
+                        context_for(proof.key_type, tls13_only=tls13_only),
                     )
                 except HandshakeFailed as error:
                     said = str(error)
+                    if self._layout.foreign and not tls13_only:
+                        # The listener may take TLS 1.3 alone, where a key type cannot be asked for.
+                        tls13_only = True
+                        accepted |= {bundles[one].sha256 for one in proof.alternatives}
                     continue
-                if seen.fingerprint in accepted and seen.pid == worker.pid:
+                if seen.fingerprint in accepted and seen.pid in {worker.pid, *self._silent}:
                     self._proven[_key(proof)] = expected
                     return None
                 said = "another certificate is shown"
         name = proof.hostname or "an unknown name"
         message = f"handshake for {name} on port {proof.port}: {said}"
         return Failed(secret=proof.bundle, reason="NotServed", message=message)
+
+    def _place(self, port: int) -> str | tuple[str, int]:
+        """Where to shake hands: a bind of ours, or the only one that someone else has made."""
+        if not self._layout.foreign:
+            return self._layout.proof_socket(port)
+        address, bound = self._layout.bind(port)
+        return (_ANY_ADDRESS.get(address, address), bound)
 
     async def _listeners(
         self, rendered: Rendered, bundles: Mapping[str, Bundle]
@@ -126,7 +140,11 @@ class Prover:
                     _, writer = await asyncio.open_connection(*target)
                     writer.transport.abort()
                 return None
-            seen = await probe(target, sni_for(sample.hostname), context_for(sample))
+            seen = await probe(
+                target,
+                sni_for(sample.hostname),
+                context_for(sample.key_type, tls13_only=sample.tls13_only or self._layout.foreign),
+            )
         except HandshakeFailed as error:
             return str(error)
         except (OSError, TimeoutError):

@@ -8,8 +8,9 @@ choosing are in `choosing`, the order of writes in `filing` and `applying`.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,17 +18,19 @@ from typing import Final
 import msgspec
 
 from certfront.agent.applying import Applier, BundlesRefused
+from certfront.agent.bundles import Bundle
 from certfront.agent.choosing import Choice, choose
 from certfront.agent.disk import Disk
 from certfront.agent.exchange import NoAnswer
 from certfront.agent.filing import Files, Target
-from certfront.agent.inbox import Offers
-from certfront.agent.master import Master, ReloadRefused
+from certfront.agent.inbox import Offers, manage_of
+from certfront.agent.master import Master, ReloadRefused, Sparing
 from certfront.agent.options import AgentOptions
 from certfront.agent.proving import Prover
 from certfront.agent.runtime import Runtime
 from certfront.agent.state import State, load, save
 from certfront.agent.validation import ConfigurationCheck, complaint, is_taken
+from certfront.loadbalancers.haproxy import foreign
 from certfront.loadbalancers.haproxy.configuration import (
     CHALLENGE_MAP,
     CONFIGURATION,
@@ -42,7 +45,7 @@ from certfront.model.keys import KeyAlgorithm
 
 _log: Final = logging.getLogger(__name__)
 
-_Inputs = tuple[tuple[Entry, ...], dict[str, KeyAlgorithm], tuple[Challenge, ...]]
+_Inputs = tuple[tuple[Entry, ...], dict[str, KeyAlgorithm], tuple[Challenge, ...], frozenset[int]]
 _REFUSAL_LASTS: Final = timedelta(seconds=60)
 
 
@@ -73,17 +76,21 @@ class Node:
         self._runtime = Runtime(self._layout.runtime_socket)
         self._prover = Prover(self._layout)
         self._files = Files(self._disk)
+        master = Master(options.master, clock)
         self._applier = Applier(
             self._layout,
             self._files,
             self._runtime,
-            Master(options.master, clock),
+            Sparing(master, clock) if self._layout.foreign else master,
             self._prover,
             clock,
         )
         self._state = State()
-        self._applied = Target(rendered=render((), {}, (), self._layout), bundles={})
+        self._manage = manage_of(certificates_only=options.certificates_only)
+        self._list_ports = frozenset(options.list_ports)
+        self._applied = Target(rendered=self._render((), {}, (), frozenset()), bundles={})
         self._last_rendered: tuple[_Inputs, Rendered] | None = None
+        self._wanted_bundles: Mapping[str, Bundle] = {}
         self._refused_bundles: dict[tuple[str, str], Failed] = {}
         self._refused_manifests: dict[str, tuple[Manifest, Failed]] = {}
         self._refused_until: datetime | None = None
@@ -101,7 +108,9 @@ class Node:
         not taken back: HAProxy may serve its names already, and their bundles may be here alone.
         """
         self._disk.prepare()
-        self._state = load(self._disk)
+        self._state = load(self._disk, self._manage)
+        found = map(foreign.port_of, self._disk.files("crt-lists"))
+        self._list_ports |= {port for port in found if port is not None}
         bad = self._files.scan()
         accepted, target = (
             self._target(choose(state, Offers(), self._files.bundles, {}, self._clock.now()))
@@ -151,15 +160,41 @@ class Node:
     async def _converge(self, offers: Offers, now: datetime) -> Outcome:
         choice, failed = await self._applied_choice(offers, now)
         worker = await self._runtime.info()
-        unproven = await self._prover.prove(self._applied.rendered, self._applied.bundles, worker)
-        failed = tuple(dict.fromkeys([*failed, *unproven]))
+        rendered, unused = self._in_use(choice)
+        unproven = await self._prover.prove(rendered, self._applied.bundles, worker)
+        failed = tuple(dict.fromkeys([*failed, *unused, *unproven]))
         return Outcome(
             resource_version=offers.resource_version,
             failed=failed,
             alive=True,
-            proven=self._state.synced and self._prover.any_proven(self._applied.rendered),
+            proven=self._state.synced and self._prover.any_proven(rendered),
             look_again=_earliest(choice.look_again, now + timedelta(seconds=5) if failed else None),
         )
+
+    def _in_use(self, choice: Choice) -> tuple[Rendered, tuple[Failed, ...]]:
+        """What can be proven, and the frontends whose crt-list someone else has yet to name."""
+        rendered = self._applied.rendered
+        unused = self._applier.unused(self._applied) if self._layout.foreign else frozenset()
+        if not unused:
+            return rendered, ()
+        ports = frozenset(map(foreign.port_of, unused))
+        failed = tuple(
+            Failed(
+                secret=one.secret,
+                reason="CrtListNotUsed",
+                message="HAProxy's configuration does not name the crt-list "
+                + self._layout.path(foreign.list_file(one.manifest.port)),
+            )
+            for one in choice.entries
+            if one.manifest.port in ports and not one.manifest.disabled
+        )
+        absent = {self._layout.bind(port) for port in ports if port is not None}
+        shown = dataclasses.replace(
+            rendered,
+            proofs=tuple(one for one in rendered.proofs if one.port not in ports),
+            binds={at: held for at, held in rendered.binds.items() if at not in absent},
+        )
+        return shown, failed
 
     async def _applied_choice(
         self, offers: Offers, now: datetime
@@ -222,7 +257,7 @@ class Node:
         """Hold back manifests that need a new port which another process has."""
         binds = self._rendered(choice, entries).binds
         ours = self._applied.rendered.binds
-        if await self._runs_another_configuration():
+        if self._layout.foreign or await self._runs_another_configuration():
             # An agent that was killed after a reload left it: the port may be HAProxy's own.
             return entries, ()
         failed: dict[str, Failed] = {}
@@ -290,11 +325,29 @@ class Node:
         try:
             return await self._apply_and_save(choice, entries, offers)
         except ReloadRefused as refused:
+            if self._layout.foreign:
+                return await self._without_reload(refused)
             log = refused.log or await self._check.output(self._layout.path(CONFIGURATION))
             blamed = await self._back_to_applied(log)
         if blamed:
             raise BundlesRefused(blamed)
         return await self._reload_one_by_one(choice, entries, offers, complaint(log))
+
+    async def _without_reload(self, refused: ReloadRefused) -> tuple[Failed, ...]:
+        """What only a reload can change stays as it is: someone else's HAProxy cannot be had one now.
+
+        Raises BundlesRefused for what can be taken back; the rest is applied without it then.
+        """
+        said = complaint(refused.log) if "[ALERT]" in refused.log else refused.log[:300]
+        stuck = tuple(
+            Failed(secret=name, reason="ReloadNeeded", message=said)
+            for name, bundle in self._wanted_bundles.items()
+            if not bundle.fits_command and self._applied.bundles.get(name) != bundle
+        )
+        await self._back_to_applied("")
+        if stuck:
+            raise BundlesRefused(stuck)
+        return (Failed(secret=NODE_FAILURE, reason="ReloadNeeded", message=said),)
 
     async def _reload_one_by_one(
         self, choice: Choice, entries: tuple[Entry, ...], offers: Offers, said: str
@@ -328,6 +381,7 @@ class Node:
         self, choice: Choice, entries: tuple[Entry, ...], offers: Offers
     ) -> tuple[Failed, ...]:
         target = Target(rendered=self._rendered(choice, entries), bundles=choice.bundles)
+        self._wanted_bundles = choice.bundles
         state = State(
             synced=self._state.synced or bool(offers.resource_version),
             manifests={one.secret: one.manifest for one in entries},
@@ -378,11 +432,24 @@ class Node:
 
     def _rendered(self, choice: Choice, entries: tuple[Entry, ...]) -> Rendered:
         key_types = {name: bundle.key_type for name, bundle in choice.bundles.items()}
-        wanted = (entries, key_types, choice.open_challenges())
+        if self._layout.foreign:
+            self._list_ports |= {one.manifest.port for one in entries}
+        wanted = (entries, key_types, choice.open_challenges(), self._list_ports)
         # A pass asks several times for the same, and most passes for the same as the one before.
         if self._last_rendered is None or self._last_rendered[0] != wanted:
-            self._last_rendered = (wanted, render(*wanted, self._layout))
+            self._last_rendered = (wanted, self._render(*wanted))
         return self._last_rendered[1]
+
+    def _render(
+        self,
+        entries: tuple[Entry, ...],
+        key_types: dict[str, KeyAlgorithm],
+        challenges: tuple[Challenge, ...],
+        ports: frozenset[int],
+    ) -> Rendered:
+        if self._layout.foreign:
+            return foreign.render(entries, key_types, ports, self._layout)
+        return render(entries, key_types, challenges, self._layout)
 
     def _target(self, choice: Choice) -> Target:
         return Target(rendered=self._rendered(choice, choice.entries), bundles=choice.bundles)

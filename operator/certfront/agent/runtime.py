@@ -100,7 +100,9 @@ class Runtime:
         """Abort what a dead client has left open; returns the names of all certificates."""
         names, transactions = await self.certificates()
         for path in transactions:
-            await self._ask(f"abort ssl cert {_word(path)}")
+            # Someone else's certificate may have a path that no command of ours can say.
+            if _PATHS.fullmatch(path):
+                await self._ask(f"abort ssl cert {path}")
         return names
 
     async def identities(self, paths: Iterable[str]) -> dict[str, str]:

@@ -40,8 +40,11 @@ class State(Value, frozen=True, kw_only=True):
         return self.tried if self.tried is not None else self
 
 
-def load(disk: Disk) -> State:
-    """The state on disk. Whatever in it cannot be read or rendered is left out, never fatal."""
+def load(disk: Disk, manage: str = "Listener") -> State:
+    """The state on disk. Whatever in it cannot be read or rendered is left out, never fatal.
+
+    Neither is what the node was when its agent was started otherwise: `manage` is what it is now.
+    """
     content = disk.read(STATE_FILE)
     if content is None:
         return State()
@@ -51,8 +54,8 @@ def load(disk: Disk) -> State:
         return State()
     if state.version != _VERSION:
         return State()
-    tried = _fit(state.tried) if state.tried is not None else None
-    return msgspec.structs.replace(_fit(state), tried=tried)
+    tried = _fit(state.tried, manage) if state.tried is not None else None
+    return msgspec.structs.replace(_fit(state, manage), tried=tried)
 
 
 def save(disk: Disk, state: State) -> None:
@@ -63,8 +66,12 @@ def save(disk: Disk, state: State) -> None:
         disk.write({STATE_FILE: content})
 
 
-def _fit(state: State) -> State:
-    fit = {name: held for name, held in state.manifests.items() if _is_fit(held)}
+def _fit(state: State, manage: str) -> State:
+    fit = {
+        name: held
+        for name, held in state.manifests.items()
+        if _is_fit(held) and (held.disabled or held.manage == manage)
+    }
     return msgspec.structs.replace(state, manifests=fit)
 
 

@@ -93,10 +93,15 @@ def need(uid: str, spec_hash: SpecHash, revision: int) -> str:
     return hashlib.sha256(f"{uid}/{spec_hash}/{revision}".encode()).hexdigest()[:32]
 
 
-def wanted(certificate: Certificate) -> Wanted:
-    """What `certificate` asks for. Raises Refused (InvalidName, NoNames)."""
+def wanted(
+    certificate: Certificate, *, unset_algorithm: KeyAlgorithm = KeyAlgorithm.ECDSA
+) -> Wanted:
+    """What `certificate` asks for. Raises Refused (InvalidName, NoNames).
+
+    `unset_algorithm` is taken where the spec names none.
+    """
     spec = certificate.spec
-    algorithm = spec.private_key.wished_algorithm or KeyAlgorithm.ECDSA
+    algorithm = spec.private_key.wished_algorithm or unset_algorithm
     return Wanted(
         type=spec.type,
         request=_request(certificate),

@@ -126,7 +126,7 @@ def conditions(findings: Findings) -> tuple[Condition, ...]:
             Condition(type="Reconciling", status="True", reason=ready.reason, message=ready.message)
         )
     if findings.installation.frontends:
-        found.append(_installed(findings.installation))
+        found.append(installed_condition(findings.installation))
     return tuple(found)
 
 
@@ -274,7 +274,8 @@ def _is_wanted(findings: Findings) -> bool:
     return findings.trigger is not None or findings.uploaded
 
 
-def _installed(installation: Installation) -> Condition:
+def installed_condition(installation: Installation) -> Condition:
+    """Where the certificate is served, of the frontends that use it."""
     serving, total = len(installation.serving), installation.frontends
     plural = "frontend" if total == 1 else "frontends"
     if installation.lagging:

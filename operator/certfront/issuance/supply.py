@@ -45,11 +45,6 @@ def check_supported(certificate: Certificate) -> None:
         == "RevokeAndDelete",
         "spec.acme.preferredChain": spec.acme is not None and bool(spec.acme.preferred_chain),
     }
-    if spec.type == "Managed":
-        raise Refused(
-            "UnsupportedField",
-            "This version does not support spec.type Managed. Use SelfSigned, CA, ACME or Uploaded.",
-        )
     for field, used in unsupported.items():
         if used:
             raise Refused("UnsupportedField", f"This version does not support {field}. Remove it.")

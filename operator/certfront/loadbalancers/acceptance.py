@@ -6,12 +6,13 @@ holds a hostname and `bindings` which certificate answers for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from certfront.loadbalancers import reasons
 from certfront.loadbalancers.problems import Problem, listed
-from certfront.loadbalancers.protocol import CAPABILITIES
+from certfront.loadbalancers.protocol import Capabilities
 from certfront.model.frontend import Farm, Frontend, FrontendSpec, Server
 from certfront.model.grants import Grant, applying, backend_allowed, withheld
 from certfront.model.loadbalancer import LoadBalancer
@@ -75,7 +76,7 @@ def refuse_load_balancer(
             "Set spec.loadBalancerRef.",
         )
     if load_balancer is not None and permission is not None and permission.anything:
-        return _refuse_type(load_balancer)
+        return None
     if load_balancer is not None and permission is not None and target == settings.load_balancer:
         return _unaccepted(
             reasons.LOAD_BALANCER_NOT_GRANTED,
@@ -87,31 +88,73 @@ def refuse_load_balancer(
     )
 
 
-def check_supported(spec: FrontendSpec) -> Problem | None:
-    """The fields that a HAProxy load balancer, or this version, cannot honour."""
-    unsupported = {
-        "zone": bool(spec.zone),
-        "displayName": bool(spec.display_name),
-        "awsClassic": spec.aws_classic is not None,
-        "kong": spec.kong is not None,
-        f"manage: {spec.manage}": spec.manage != "Listener",
-        "adopt": spec.adopt,
-        "tls.policy": bool(spec.tls.policy),
-        "deletionPolicy: Orphan": spec.deletion_policy == "Orphan",
-    }
-    found = tuple(f"spec.{field}" for field, present in unsupported.items() if present)
-    if not found:
+def check_supported(spec: FrontendSpec, type_: str, can: Capabilities) -> Problem | None:
+    """The fields that a load balancer of the type, or this version, cannot honour."""
+    unsupported = [field for field in sorted(can.unsupported) if _SET[field](spec)]
+    unsupported += [f"manage: {spec.manage}"] if spec.manage not in can.manages else []
+    if spec.manage != "Listener":
+        beside = _OF_A_LISTENER | ({"defaultCertificate"} if can.farm == "Own" else frozenset())
+        unsupported += [field for field in sorted(beside) if _SET[field](spec)]
+    unsupported += ["farms"] if spec.farms and can.farm != "Own" else []
+    if not unsupported:
         return None
+    found = tuple(f"spec.{field}" for field in unsupported)
     return _stalled(
         reasons.UNSUPPORTED_FIELD,
-        f"Not supported on a load balancer of type HAProxy: {listed(found)}. Remove it.",
+        f"Not supported on a load balancer of type {type_}: {listed(found)}. Remove it.",
     )
 
 
-def check_target(spec: FrontendSpec) -> Problem | None:
-    """Whether the spec says where traffic goes."""
-    if spec.redirect_location:
+_SET: Final[Mapping[str, Callable[[FrontendSpec], bool]]] = {
+    "zone": lambda spec: bool(spec.zone),
+    "displayName": lambda spec: bool(spec.display_name),
+    "adopt": lambda spec: spec.adopt,
+    "awsClassic": lambda spec: spec.aws_classic is not None,
+    "kong": lambda spec: spec.kong is not None,
+    "tls.policy": lambda spec: bool(spec.tls.policy),
+    "tls.minVersion": lambda spec: spec.tls.min_version != "TLS1.2",
+    "hsts": lambda spec: spec.hsts is not None,
+    "hsts.includeSubDomains": lambda spec: spec.hsts is not None and spec.hsts.include_sub_domains,
+    "hsts.preload": lambda spec: spec.hsts is not None and spec.hsts.preload,
+    "allowedSources": lambda spec: bool(spec.allowed_sources),
+    "deniedSources": lambda spec: bool(spec.denied_sources),
+    "trustedSources": lambda spec: bool(spec.trusted_sources),
+    "acceptHTTPIfAlreadyTerminated": lambda spec: spec.accept_http_if_already_terminated,
+    "redirectLocation": lambda spec: bool(spec.redirect_location),
+    "httpsOnly": lambda spec: spec.https_only,
+    "httpPort": lambda spec: spec.http_port is not None,
+    "defaultFarm": lambda spec: bool(spec.default_farm),
+    "defaultCertificate": lambda spec: spec.default_certificate is not None,
+    "deletionPolicy: Orphan": lambda spec: spec.deletion_policy == "Orphan",
+    "disabled": lambda spec: spec.disabled,
+    "ssl: false": lambda spec: not spec.ssl,
+    "hostnames": lambda spec: bool(spec.hostnames),
+}
+"""What it means that a field is set which some type cannot honour."""
+
+
+_OF_A_LISTENER: Final = frozenset({"acceptHTTPIfAlreadyTerminated", "ssl: false", "trustedSources"})
+"""What belongs to whoever makes the listener, beside what the CRD itself refuses then.
+
+An existing haproxy.cfg has its own default certificate, too.
+"""
+
+
+def check_target(spec: FrontendSpec, can: Capabilities) -> Problem | None:
+    """Whether the spec says where traffic goes, for a listener of ours that needs it."""
+    if spec.redirect_location or spec.manage != "Listener" or can.farm == "None":
         return None
+    if can.farm == "Named":
+        if spec.default_farm:
+            return None
+        return _stalled(
+            reasons.FARM_REQUIRED,
+            "Traffic has nowhere to go: set spec.defaultFarm or spec.redirectLocation.",
+        )
+    return _check_own_farms(spec)
+
+
+def _check_own_farms(spec: FrontendSpec) -> Problem | None:
     named = {farm.name: farm for farm in spec.farms}
     if spec.default_farm and spec.default_farm not in named:
         return _stalled(
@@ -193,16 +236,6 @@ def not_granted(hostnames: tuple[str, ...], target: ObjectName) -> Problem:
         condition="Accepted",
         reason=reasons.HOSTNAME_NOT_GRANTED,
         message=f"{target} does not grant this namespace {listed(hostnames)}.",
-    )
-
-
-def _refuse_type(load_balancer: LoadBalancer) -> Problem | None:
-    if load_balancer.spec.type in CAPABILITIES:
-        return None
-    return _unaccepted(
-        reasons.UNSUPPORTED_TYPE,
-        f"LoadBalancer {load_balancer.metadata.object_name} is of type "
-        f"{load_balancer.spec.type}, which this version of certfront cannot program.",
     )
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from certfront.loadbalancers import reasons
 from certfront.loadbalancers.problems import Problem, listed
-from certfront.loadbalancers.protocol import Binding, CertificateSource
+from certfront.loadbalancers.protocol import Binding, CertificateSource, ManagedCertificate
 from certfront.model.keys import KeyAlgorithm
 from certfront.pki.names import covered_by, is_ip
 from certfront.pki.pair import KeyPair
@@ -41,13 +41,17 @@ class PriorBinding:
     not_after: datetime | None
 
 
+_Usable = Material | PriorBinding | ManagedCertificate
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """One entry of `certificates[]` and what was found of it.
 
     `expected` are the names that a certificate not issued yet will have. `problem` says why there
     is no material. `shared` marks one of the load balancer's own certificates, `departing` one that
-    is listed no more and still served, while not all that are listed have material.
+    is listed no more and still served, while not all that are listed have material. `managed`: the
+    provider is to issue it, so there will never be material.
     """
 
     source: CertificateSource
@@ -56,6 +60,7 @@ class Candidate:
     material: Material | None = None
     prior: PriorBinding | None = None
     problem: Problem | None = None
+    managed: ManagedCertificate | None = None
     acme: bool = False
     shared: bool = False
     departing: bool = False
@@ -105,23 +110,24 @@ def bind(candidates: Sequence[Candidate], hostnames: Sequence[str], now: datetim
     taken: set[tuple[str, KeyAlgorithm]] = set()
     bindings: list[Binding] = []
     problems: list[Problem] = []
-    awaited = [one for one in candidates if one.material is None and not one.departing]
+    awaited = [one for one in candidates if _is_awaited(one) and not one.departing]
     for candidate in sorted(candidates, key=lambda c: (c.shared, c.departing)):
         usable, problem = _usable(candidate, now)
         problems += [problem] if problem is not None and not candidate.shared else []
         if usable is None:
             continue
         wanted = _wanted(candidate, usable, hostnames)
-        if candidate.departing and (usable.not_after is None or usable.not_after <= now):
+        if candidate.departing and _has_ended(usable, now):
             continue
         if candidate.departing:
             wanted = [name for name in wanted if _may_come(awaited, name)]
         if candidate.shared or candidate.departing:
             wanted = [name for name in wanted if not any(name == held for held, _ in taken)]
-        free = tuple(name for name in wanted if (name, usable.key_type) not in taken)
-        taken.update((name, usable.key_type) for name in free)
+        kind = _key_type(usable)
+        free = tuple(name for name in wanted if (name, kind) not in taken)
+        taken.update((name, kind) for name in free)
         if free or not (candidate.shared or candidate.departing):
-            bindings.append(_binding(candidate.source, usable, free))
+            bindings.append(_binding(candidate, usable, free))
     covered = {name for name, _ in taken}
     problems += _narrowed_too_far(candidates, now)
     problems += _uncovered([n for n in hostnames if n not in covered], candidates)
@@ -134,10 +140,25 @@ def _may_come(awaited: Iterable[Candidate], name: str) -> bool:
     return any(not names or covered_by(names, name) for names in wanted)
 
 
-def _usable(
-    candidate: Candidate, now: datetime
-) -> tuple[Material | PriorBinding | None, Problem | None]:
+def _is_awaited(candidate: Candidate) -> bool:
+    return candidate.material is None and candidate.managed is None
+
+
+def _has_ended(usable: _Usable, now: datetime) -> bool:
+    if isinstance(usable, ManagedCertificate):
+        return False
+    return usable.not_after is None or usable.not_after <= now
+
+
+def _key_type(usable: _Usable) -> KeyAlgorithm:
+    """Of what the provider issues the type is not known; it forms no pair with another."""
+    return KeyAlgorithm.RSA if isinstance(usable, ManagedCertificate) else usable.key_type
+
+
+def _usable(candidate: Candidate, now: datetime) -> tuple[_Usable | None, Problem | None]:
     material, prior = candidate.material, candidate.prior
+    if candidate.managed is not None:
+        return candidate.managed, candidate.problem
     if material is None:
         return prior, candidate.problem
     if material.not_after > now:
@@ -150,9 +171,7 @@ def _usable(
     return prior, expired
 
 
-def _wanted(
-    candidate: Candidate, usable: Material | PriorBinding, hostnames: Sequence[str]
-) -> list[str]:
+def _wanted(candidate: Candidate, usable: _Usable, hostnames: Sequence[str]) -> list[str]:
     if isinstance(usable, PriorBinding):
         return [name for name in hostnames if name in usable.hostnames]
     return [
@@ -162,11 +181,20 @@ def _wanted(
     ]
 
 
-def _binding(
-    source: CertificateSource, usable: Material | PriorBinding, hostnames: tuple[str, ...]
-) -> Binding:
+def _binding(candidate: Candidate, usable: _Usable, hostnames: tuple[str, ...]) -> Binding:
+    if isinstance(usable, ManagedCertificate):
+        prior = candidate.prior
+        return Binding(
+            source=candidate.source,
+            hostnames=hostnames,
+            key_type=_key_type(usable),
+            fingerprint="" if prior is None else prior.fingerprint,
+            not_after=None if prior is None else prior.not_after,
+            pair=None,
+            managed=usable,
+        )
     return Binding(
-        source=source,
+        source=candidate.source,
         hostnames=hostnames,
         key_type=usable.key_type,
         fingerprint=usable.fingerprint,
@@ -197,7 +225,7 @@ def _uncovered(hostnames: Sequence[str], candidates: Sequence[Candidate]) -> lis
     awaited = [
         name
         for candidate in candidates
-        if candidate.material is None
+        if _is_awaited(candidate)
         for name in (candidate.narrowed or candidate.names)
     ]
     missing = tuple(name for name in hostnames if not covered_by(awaited, name))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from certfront.loadbalancers import reasons
 from certfront.loadbalancers.acceptance import Permission
 from certfront.loadbalancers.problems import listed
-from certfront.loadbalancers.protocol import CAPABILITIES
+from certfront.loadbalancers.registry import capabilities_of
 from certfront.model.errors import Waiting
 from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import ObjectName
@@ -50,7 +50,8 @@ def routes_for(names: Iterable[str], routes: Iterable[Route]) -> tuple[Challenge
     wanted = tuple(dict.fromkeys(names))
     found: dict[ObjectName, tuple[str, ...]] = {}
     for route in routes:
-        if route.load_balancer.spec.type not in CAPABILITIES or not route.permission.anything:
+        can = capabilities_of(route.load_balancer)
+        if not can.challenges or not route.permission.anything:
             continue
         refused = set(route.permission.withheld(wanted))
         granted = tuple(name for name in wanted if name not in refused)

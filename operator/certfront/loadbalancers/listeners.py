@@ -8,7 +8,7 @@ installed stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from certfront.loadbalancers import acceptance, claims, reasons
@@ -16,7 +16,13 @@ from certfront.loadbalancers.bindings import Bound, Candidate, bind, default_hos
 from certfront.loadbalancers.claims import Claim, Installed, Loss
 from certfront.loadbalancers.materials import source_of
 from certfront.loadbalancers.problems import Problem
-from certfront.loadbalancers.protocol import CertificateSource, Listener, ResolvedFarm
+from certfront.loadbalancers.protocol import (
+    Capabilities,
+    CertificateSource,
+    Listener,
+    ResolvedFarm,
+)
+from certfront.loadbalancers.registry import HAPROXY, capabilities_of
 from certfront.model.frontend import Frontend
 from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import ObjectName
@@ -88,6 +94,7 @@ def claim_of(
     permission: acceptance.Permission,
     hostnames: tuple[str, ...],
     installed: Installed,
+    can: Capabilities = HAPROXY,
     *,
     ready: frozenset[str] = frozenset(),
     acme: bool = False,
@@ -100,7 +107,7 @@ def claim_of(
     """
     refused = set(permission.withheld((*hostnames, *sorted(installed.routed))))
     gone = frontend.metadata.deletion_timestamp is not None or any(
-        problem is not None and problem.stalled for problem in _hopeless(frontend, permission)
+        problem is not None and problem.stalled for problem in _hopeless(frontend, permission, can)
     )
     claimed = frozenset() if gone else frozenset(n for n in hostnames if n not in refused)
     return Claim(
@@ -114,9 +121,11 @@ def claim_of(
     )
 
 
-def _hopeless(frontend: Frontend, permission: acceptance.Permission) -> Iterator[Problem | None]:
-    yield acceptance.check_supported(frontend.spec)
-    yield acceptance.check_target(frontend.spec)
+def _hopeless(
+    frontend: Frontend, permission: acceptance.Permission, can: Capabilities
+) -> Iterator[Problem | None]:
+    yield acceptance.check_supported(frontend.spec, "", can)
+    yield acceptance.check_target(frontend.spec, can)
     yield acceptance.check_certificates_listed(frontend.spec)
     yield _challenge_port_refused(frontend, permission)
 
@@ -156,7 +165,10 @@ def _gate(view: View) -> Iterator[Problem]:
     refusal = acceptance.refuse_load_balancer(
         view.target, view.load_balancer, view.permission, view.settings
     )
-    found = [refusal, acceptance.check_supported(spec), acceptance.check_target(spec)]
+    can = capabilities_of(view.load_balancer)
+    type_ = "HAProxy" if view.load_balancer is None else view.load_balancer.spec.type
+    found = [refusal, acceptance.check_supported(spec, type_, can)]
+    found.append(acceptance.check_target(spec, can))
     found.append(acceptance.check_certificates_listed(spec))
     farm = acceptance.chosen_farm(spec)
     if refusal is None and view.permission is not None:
@@ -180,6 +192,7 @@ def _accepted_names(
         permission,
         wanted,
         view.installed or Installed(),
+        capabilities_of(view.load_balancer),
         ready=view.ready,
         acme=_needs_challenges(view),
     )
@@ -196,7 +209,22 @@ def _accepted_names(
 def _bound(view: View, names: tuple[str, ...]) -> Bound:
     if not view.frontend.spec.ssl:
         return Bound()
-    return bind(view.candidates, names, view.now)
+    can = capabilities_of(view.load_balancer)
+    return bind([_within(candidate, can) for candidate in view.candidates], names, view.now)
+
+
+def _within(candidate: Candidate, can: Capabilities) -> Candidate:
+    """The candidate without material that the load balancer cannot take, and why."""
+    if candidate.material is None or candidate.material.key_type in can.key_types:
+        return candidate
+    taken = " or ".join(can.key_types)
+    problem = Problem(
+        condition="ResolvedRefs",
+        reason=reasons.KEY_TYPE_UNSUPPORTED,
+        message=f"{candidate.source} has a key of type {candidate.material.key_type}; the load "
+        f"balancer takes {taken} only. Set spec.privateKey.algorithm of the Certificate.",
+    )
+    return replace(candidate, material=None, problem=problem)
 
 
 def _nameless(found: tuple[Problem, ...]) -> tuple[Problem, ...]:
@@ -226,6 +254,7 @@ def _listener(view: View, names: tuple[str, ...], bound: Bound) -> Listener:
         bindings=bound.bindings,
         default_certificate=_default_certificate(view),
         farm=None if spec.redirect_location else view.farm or _prior_farm(view),
+        farm_name=spec.default_farm,
         redirect_location=spec.redirect_location,
         redirect_status=spec.redirect_status_code if spec.https_only and spec.ssl else None,
         accept_terminated=spec.accept_http_if_already_terminated,
@@ -234,12 +263,21 @@ def _listener(view: View, names: tuple[str, ...], bound: Bound) -> Listener:
         allowed_sources=spec.allowed_sources,
         denied_sources=spec.denied_sources,
         min_tls_version=spec.tls.min_version,
+        tls_policy=spec.tls.policy,
+        zone=spec.zone,
+        display_name=spec.display_name,
         disabled=spec.disabled,
+        manage=spec.manage,
+        adopt=spec.adopt,
+        classic=spec.aws_classic,
+        kong=spec.kong,
     )
 
 
 def _needs_challenges(view: View) -> bool:
-    return any(candidate.acme for candidate in view.candidates if not candidate.shared)
+    return capabilities_of(view.load_balancer).challenges and any(
+        candidate.acme for candidate in view.candidates if not candidate.shared
+    )
 
 
 def _prior_farm(view: View) -> ResolvedFarm | None:

@@ -14,12 +14,14 @@ from typing import Any
 from certfront.loadbalancers import reasons
 from certfront.loadbalancers.bindings import Candidate, Material, PriorBinding
 from certfront.loadbalancers.problems import Problem
-from certfront.loadbalancers.protocol import CertificateSource
-from certfront.model.certificate import Certificate
+from certfront.loadbalancers.protocol import CertificateSource, ManagedCertificate
+from certfront.loadbalancers.registry import capabilities_of
+from certfront.model.certificate import Certificate, ManagedSource
 from certfront.model.clock import CLOCK_TOLERANCE
 from certfront.model.conditions import find
 from certfront.model.frontend import DefaultCertificate, FrontendCertificate
 from certfront.model.keys import KeyAlgorithm
+from certfront.model.loadbalancer import LoadBalancer
 from certfront.model.meta import ObjectName
 from certfront.model.reasons import Reason
 from certfront.model.secret_data import value_of
@@ -50,8 +52,12 @@ def of_certificate(
     narrowed: tuple[str, ...] = (),
     prior: PriorBinding | None = None,
     shared: bool = False,
+    balancer: LoadBalancer | None = None,
 ) -> Candidate:
-    """What is found of a Certificate, whose Secret is `secret`; both None where confirmed absent."""
+    """What is found of a Certificate, whose Secret is `secret`; both None where confirmed absent.
+
+    `balancer` is the load balancer that it is for: some issue certificates themselves.
+    """
     found = Candidate(source=source, narrowed=narrowed, prior=prior, shared=shared)
     if certificate is None:
         return replace(
@@ -62,14 +68,7 @@ def of_certificate(
             ),
         )
     if certificate.spec.type == "Managed":
-        return replace(
-            found,
-            problem=_unresolved(
-                reasons.UNSUPPORTED_CERTIFICATE_TYPE,
-                f"Certificate {source.name} is of type Managed; a load balancer of type HAProxy "
-                "issues none.",
-            ),
-        )
+        return _of_managed(found, certificate, balancer)
     found = replace(
         found, expected=expected_names(certificate), acme=certificate.spec.type == "ACME"
     )
@@ -79,6 +78,30 @@ def of_certificate(
     if _is_rotating(certificate, secret, prior):
         return found
     return replace(found, problem=_not_ready(source, certificate, prior))
+
+
+def _of_managed(
+    found: Candidate, certificate: Certificate, balancer: LoadBalancer | None
+) -> Candidate:
+    managed = certificate.spec.managed or ManagedSource()
+    can = capabilities_of(balancer)
+    type_ = "HAProxy" if balancer is None else balancer.spec.type
+    if managed.kind not in can.managed:
+        what = "none" if not can.managed else f"none of kind {managed.kind}"
+        return replace(
+            found,
+            problem=_unresolved(
+                reasons.UNSUPPORTED_CERTIFICATE_TYPE,
+                f"Certificate {found.source.name} is of type Managed; a load balancer of type "
+                f"{type_} issues {what}.",
+            ),
+        )
+    names = expected_names(certificate)
+    return replace(
+        found,
+        expected=names,
+        managed=ManagedCertificate(kind=managed.kind, names=names, email=managed.email),
+    )
 
 
 def given_by(secret: Mapping[str, Any] | None) -> upload.UploadMaterial | None:

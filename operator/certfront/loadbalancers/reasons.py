@@ -19,7 +19,7 @@ RESOLVED: Final = Reason(
 )
 PROGRAMMED: Final = Reason(
     "Programmed",
-    "Every node of the load balancer has taken the configuration.",
+    "The load balancer, every node of it, has taken the configuration.",
     "Nothing needs to be done.",
 )
 SERVED: Final = Reason(
@@ -29,8 +29,9 @@ SERVED: Final = Reason(
 )
 NOTHING_TO_PROBE: Final = Reason(
     "NothingToProbe",
-    "The frontend terminates no TLS, so there is no certificate that a handshake could show.",
-    "Nothing needs to be done.",
+    "There is no certificate that a handshake could show, or no address to try one at.",
+    "Nothing, where the frontend terminates no TLS. Else set spec.probeAddress of the LoadBalancer to "
+    "have it proven that the certificate is served.",
 )
 DISABLED: Final = Reason(
     "Disabled",
@@ -39,7 +40,8 @@ DISABLED: Final = Reason(
 )
 AVAILABLE: Final = Reason(
     "Available",
-    "The load balancer has as many current nodes as it needs, and none has refused anything.",
+    "The load balancer has as many current nodes as it needs, and none has refused anything; one "
+    "that a provider runs answers by its API.",
     "Nothing needs to be done.",
 )
 INVALID_SPEC: Final = Reason(
@@ -61,11 +63,6 @@ LOAD_BALANCER_NOT_GRANTED: Final = Reason(
     "LoadBalancerNotGranted",
     "The installation's default load balancer grants nothing to this namespace.",
     "Ask your administrator for an entry in spec.grants of that LoadBalancer, or use another one.",
-)
-UNSUPPORTED_TYPE: Final = Reason(
-    "UnsupportedType",
-    "This version of certfront cannot program load balancers of that type.",
-    "Use a LoadBalancer of type HAProxy, or a version of certfront that supports the type.",
 )
 UNSUPPORTED_FIELD: Final = Reason(
     "UnsupportedField",
@@ -213,6 +210,132 @@ NO_ROUTE_FOR_CHALLENGE: Final = Reason(
     "No load balancer would answer an HTTP-01 challenge for some of the names.",
     "Use the Certificate in a frontend whose load balancer grants the names to this namespace, or "
     "give the Issuer a solver with the route External.",
+)
+
+PROVIDER_UNAVAILABLE: Final = Reason(
+    "ProviderUnavailable",
+    "The provider's API gives no answer, or one that cannot be used. What is installed stays.",
+    "Nothing, if it lasts minutes: it is asked again. Else look at the provider's status page, and at "
+    "the network between the operator and the API.",
+)
+RATE_LIMITED: Final = Reason(
+    "RateLimited",
+    "The provider asks for fewer calls; nothing is sent until its pause is over.",
+    "Nothing needs to be done. If it lasts, look for another program that uses the same account.",
+)
+ENDPOINT_REFUSED: Final = Reason(
+    "EndpointRefused",
+    "The endpoint leads to a loopback or link-local address, which is refused.",
+    "Correct the endpoint, or name the address in the installation's allowEndpoints.",
+)
+CREDENTIALS_NOT_FOUND: Final = Reason(
+    "CredentialsNotFound",
+    "The Secret with the credentials of the load balancer does not exist, or lacks a key.",
+    "Create the Secret that credentialsSecretRef names, with the keys that the message lists.",
+)
+CREDENTIALS_REFUSED: Final = Reason(
+    "CredentialsRefused",
+    "The provider refuses the credentials, or they do not permit a call that is needed.",
+    "Correct the Secret or the permissions; the page of the provider lists those that are needed. "
+    "It is noticed at once with the label certfront.io/secret: source, else within five minutes.",
+)
+TARGET_NOT_FOUND: Final = Reason(
+    "TargetNotFound",
+    "The provider does not know the load balancer that the settings name.",
+    "Correct the settings by a new LoadBalancer, or create the service at the provider.",
+)
+DUPLICATE_TARGET: Final = Reason(
+    "DuplicateTarget",
+    "Another, older LoadBalancer is for the same service; two would undo each other's work.",
+    "Delete one of the two; frontends of other namespaces can use the one that is left by a grant.",
+)
+QUOTA_EXCEEDED: Final = Reason(
+    "QuotaExceeded",
+    "The provider takes no more objects of that kind. What is installed stays served.",
+    "Remove what is not needed at the provider, or ask it for a higher limit; it is tried again.",
+)
+REFUSED_BY_PROVIDER: Final = Reason(
+    "RefusedByProvider",
+    "The provider refuses what was asked for; trying again would not help.",
+    "Correct what the message names.",
+)
+NAME_TAKEN: Final = Reason(
+    "NameTaken",
+    "At the provider something that is not certfront's has the hostname or name. It is never taken.",
+    "Remove it there if it is not needed, or take the hostname out of the frontend.",
+)
+LISTENER_EXISTS: Final = Reason(
+    "ListenerExists",
+    "The port has a listener that certfront did not make.",
+    "Set spec.adopt to true to hand it over to certfront, or use manage: CertificatesOnly.",
+)
+LISTENER_NOT_FOUND: Final = Reason(
+    "ListenerNotFound",
+    "manage: CertificatesOnly needs a listener, and there is none on the port.",
+    "Make the listener where the others are made, correct spec.port, or use manage: Listener.",
+)
+KEY_TYPE_UNSUPPORTED: Final = Reason(
+    "KeyTypeUnsupported",
+    "The load balancer does not take keys of that algorithm or size.",
+    "Set spec.privateKey.algorithm of the Certificate to one that the message names.",
+)
+PRECONDITION_UNVERIFIED: Final = Reason(
+    "PreconditionUnverified",
+    "The spec needs a setting that certfront can neither make nor read.",
+    "Make the setting that the message names, once.",
+)
+APPLYING: Final = Reason(
+    "Applying",
+    "The load balancer is being changed; the message says what it is at.",
+    "Nothing needs to be done.",
+)
+WAITING_FOR_PROVIDER: Final = Reason(
+    "WaitingForProvider",
+    "The provider is at work on a change, or asks to wait: it is looked at again.",
+    "Nothing needs to be done. The message says what is waited for, and since when.",
+)
+IN_USE: Final = Reason(
+    "InUse",
+    "The provider says that something is still in use; it is removed later.",
+    "Nothing needs to be done.",
+)
+WAITING_FOR_HANDSHAKE: Final = Reason(
+    "WaitingForHandshake",
+    "Everything is configured; a handshake does not show the certificate yet.",
+    "Nothing, if it lasts minutes. Else look whether the address that the message names leads to this "
+    "load balancer.",
+)
+ORDERED_AT_PROVIDER: Final = Reason(
+    "OrderedAtProvider",
+    "The provider has been asked to issue the certificate and is at work on it.",
+    "Nothing needs to be done; the task in status is the provider's own.",
+)
+MANAGED_ORDER_FAILED: Final = Reason(
+    "ManagedOrderFailed",
+    "The provider could not issue the certificate.",
+    "See that every name (A and AAAA) points at the load balancer, then ask again by the annotation "
+    "certfront.io/renew.",
+)
+NOT_ROUTED: Final = Reason(
+    "NotRouted",
+    "A name of the certificate does not point at the load balancer, so the provider will not renew.",
+    "Correct the A and AAAA records of the names that the message lists.",
+)
+LEFT_AT_PROVIDER: Final = Reason(
+    "LeftAtProvider",
+    "What nobody needs any more is still at the provider: it offers no deletion, or did not answer "
+    "for minutes while the frontend was being deleted.",
+    "Remove what the message names at the provider, if it is in the way.",
+)
+WAITING_FOR_FRONTEND: Final = Reason(
+    "WaitingForFrontend",
+    "The provider of a load balancer is to issue the certificate, and no frontend uses it yet.",
+    "Name the Certificate in spec.certificates of a LoadBalancerFrontend.",
+)
+MANAGED_BY_PROVIDER: Final = Reason(
+    "ManagedByProvider",
+    "The provider issued the certificate and keeps its key: there is no Secret.",
+    "Nothing needs to be done.",
 )
 
 REASONS: Final[tuple[Reason, ...]] = tuple(

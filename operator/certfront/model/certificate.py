@@ -112,7 +112,7 @@ class UploadedSource(Value, frozen=True, kw_only=True):
 
 
 class ManagedSource(Value, frozen=True, kw_only=True):
-    """Settings of type Managed (a later capability)."""
+    """Settings of type Managed: who the provider asks for, and whom it writes to."""
 
     kind: Literal["Public", "SelfSigned"] = "Public"
     email: str = ""

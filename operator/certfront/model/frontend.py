@@ -1,6 +1,6 @@
 """The kind LoadBalancerFrontend: this listener should terminate TLS with these certificates."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -79,6 +79,26 @@ class TLSSettings(Value, frozen=True, kw_only=True):
     policy: str = ""
 
 
+class ClassicListener(Value, frozen=True, kw_only=True):
+    """Where a listener of an AWS classic load balancer sends traffic on its instances."""
+
+    instance_port: int
+    instance_protocol: Literal["HTTP", "HTTPS", "TCP", "SSL"] = "HTTP"
+
+
+class KongRoute(Value, frozen=True, kw_only=True):
+    """Routes of Kong, by name or by tag."""
+
+    name: str = ""
+    tag: str = ""
+
+
+class KongSettings(Value, frozen=True, kw_only=True):
+    """What only Kong has."""
+
+    routes: tuple[KongRoute, ...] = ()
+
+
 class FrontendSpec(Value, frozen=True, kw_only=True):
     """What the user asks for."""
 
@@ -108,19 +128,27 @@ class FrontendSpec(Value, frozen=True, kw_only=True):
     denied_sources: tuple[str, ...] = ()
     tls: TLSSettings = TLSSettings()
     deletion_policy: Literal["Release", "Orphan"] = "Release"
-    aws_classic: dict[str, Any] | None = None
-    kong: dict[str, Any] | None = None
+    aws_classic: ClassicListener | None = None
+    kong: KongSettings | None = None
 
 
 class InstalledCertificate(Value, frozen=True, kw_only=True):
-    """A certificate that is installed on the load balancer."""
+    """A certificate that is installed on the load balancer.
+
+    `name` is that of a Certificate, or `secret/` and the name of a Secret; `namespace` is set for one
+    of the load balancer's own. Without a `provider_id` at a provider that gives one, it was about to
+    be created.
+    """
 
     name: str
+    namespace: str = ""
     fingerprint: str = ""
     not_after: str = ""
     provider_id: str = msgspec.field(name="providerID", default="")
     since: str = ""
     verified: bool = False
+    key_algorithm: str = ""
+    hostnames: tuple[str, ...] = ()
 
 
 class FrontendStatus(Value, frozen=True, kw_only=True):

@@ -33,7 +33,9 @@ from certfront.pki.pair import KeyPair
 from certfront.pki.request import InvalidRequest
 from certfront.reconcilers import secrets, sources, statuses, transitions
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
-from certfront.reconcilers.installations import installation_of
+from certfront.reconcilers.installations import algorithm_taken, installation_of
+from certfront.reconcilers.managed import ManagedReconciler
+from certfront.reconcilers.targets import Targets
 from certfront.reconcilers.view import View, kept_key
 
 _log: Final = logging.getLogger(__name__)
@@ -56,9 +58,11 @@ class Orders(Protocol):
 class CertificateReconciler:
     """Makes each Certificate's Secret hold what its spec asks for."""
 
-    def __init__(self, context: Context, orders: Orders) -> None:
+    def __init__(self, context: Context, orders: Orders, targets: Targets) -> None:
+        """`targets` are the load balancers whose providers issue certificates themselves."""
         self._context = context
         self._orders = orders
+        self._managed = ManagedReconciler(context, targets)
 
     async def reconcile(self, key: Key) -> Result:
         """One pass over one Certificate."""
@@ -70,6 +74,8 @@ class CertificateReconciler:
             certificate = parse(Certificate, obj)
         except InvalidObject as error:
             return await self._report_unreadable(obj, error)
+        if certificate.spec.type == "Managed":
+            return await self._managed.reconcile(obj, certificate)
         view = await self._observe(certificate, live=False)
         try:
             outcome, view = await self._act(view)
@@ -82,7 +88,8 @@ class CertificateReconciler:
     # observe
 
     async def _observe(self, certificate: Certificate, *, live: bool) -> View:
-        wanted, refusal = _wanted(certificate)
+        algorithm = algorithm_taken(self._context, certificate.metadata.object_name)
+        wanted, refusal = _wanted(certificate, algorithm)
         supply = Supply()
         if wanted is not None:
             supply = await sources.supply(self._context, certificate, wanted)
@@ -377,10 +384,12 @@ def _starts_later(view: View, observed: Observed) -> datetime | None:
     return start if start > observed.now else None
 
 
-def _wanted(certificate: Certificate) -> tuple[Wanted | None, Refused | None]:
+def _wanted(
+    certificate: Certificate, unset_algorithm: KeyAlgorithm
+) -> tuple[Wanted | None, Refused | None]:
     try:
         check_supported(certificate)
-        return needs.wanted(certificate), None
+        return needs.wanted(certificate, unset_algorithm=unset_algorithm), None
     except Refused as refusal:
         return None, refusal
 

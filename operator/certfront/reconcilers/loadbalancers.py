@@ -26,11 +26,9 @@ from certfront.loadbalancers.haproxy.watermark import (
     NodeLease,
     node_lease,
 )
-from certfront.loadbalancers.protocol import CAPABILITIES
-from certfront.loadbalancers.protocol import Capabilities as CanDo
+from certfront.loadbalancers.registry import CAPABILITIES, KINDS
 from certfront.model.conditions import Condition, merged, with_page
 from certfront.model.loadbalancer import (
-    Capabilities,
     FailedItem,
     LoadBalancer,
     LoadBalancerStatus,
@@ -47,13 +45,16 @@ from certfront.model.meta import (
 )
 from certfront.model.reasons import Reason
 from certfront.reconcilers import secrets, statuses, unreadable
+from certfront.reconcilers.capabilities import told as told_of
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
-from certfront.reconcilers.frontends.observation import leases_of, nodes_of
+from certfront.reconcilers.frontends.leases import leases_of, nodes_of
 from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.reconciler import FrontendReconciler, target_domain
+from certfront.reconcilers.providers import ProviderReconciler
 from certfront.reconcilers.stores import CERTIFICATE, SECRET
+from certfront.reconcilers.targets import Targets
 from certfront.reconcilers.transitions import announce_ready
 
 _log: Final = logging.getLogger(__name__)
@@ -70,12 +71,13 @@ _LOOK_AGAIN_AT_STALE: Final = 10.0
 
 
 class LoadBalancerReconciler:
-    """Reconciles LoadBalancers of type HAProxy; the other types are refused by this version."""
+    """Reconciles LoadBalancers: those of type HAProxy here, all others by `providers`."""
 
-    def __init__(self, context: Context, frontends: FrontendReconciler) -> None:
+    def __init__(self, context: Context, frontends: FrontendReconciler, targets: Targets) -> None:
         """`frontends` knows who waits for a node to report."""
         self._context = context
         self._frontends = frontends
+        self._providers = ProviderReconciler(context, targets)
         self._manifests = Parsed(read_manifest, self._exists)
         self._progress_since: dict[ObjectName, float] = {}
         self._left_over: dict[tuple[ObjectName, str], tuple[datetime, int]] = {}
@@ -87,15 +89,23 @@ class LoadBalancerReconciler:
         """One pass. Raises what the API client raises; the runner asks again."""
         raw = await self._context.known(LOADBALANCERS, key.namespace, key.name)
         if raw is None:
+            await self._providers.forget(ObjectName(key.namespace, key.name))
             return Result()
         try:
             balancer = parse(LoadBalancer, raw)
         except InvalidObject as error:
             metadata = parsed(Meta, raw["metadata"])
             if metadata is not None and metadata.deletion_timestamp is not None:
+                if (raw.get("spec") or {}).get("type") in KINDS:
+                    return await self._providers.delete(raw, metadata)
                 return await self._delete(raw, metadata)
             return await self._unreadable(raw, error)
-        if balancer.metadata.deletion_timestamp is not None:
+        going = balancer.metadata.deletion_timestamp is not None
+        if balancer.spec.type in KINDS:
+            if going:
+                return await self._providers.delete(raw, balancer.metadata)
+            return await self._providers.advance(raw, balancer)
+        if going:
             return await self._delete(raw, balancer.metadata)
         return await self._advance(raw, balancer)
 
@@ -104,7 +114,11 @@ class LoadBalancerReconciler:
         nodes = nodes_of(self._context, target) if balancer.spec.type == "HAProxy" else ()
         nodes = tuple(sorted(nodes, key=lambda node: node.node))
         status = status_of(
-            balancer, nodes, now=now, documentation=self._context.settings.documentation_url
+            balancer,
+            nodes,
+            newest=self._newest(target),
+            now=now,
+            documentation=self._context.settings.documentation_url,
         )
         self._context.enqueue(self._frontends.pending_on(target))
         unfolded = self._only_progress(target, balancer.status, status)
@@ -113,6 +127,17 @@ class LoadBalancerReconciler:
         await self._delete_stale_leases(target, now)
         waiting = await self._collect(target, nodes, now)
         return Result(after=_next(nodes, now, waiting=waiting, unfolded=unfolded))
+
+    def _newest(self, target: ObjectName) -> int:
+        """The highest revision of what nodes have to serve."""
+        return max(
+            (
+                revision_of(secret)
+                for role in ("manifest", "bundle")
+                for secret in secrets_of(self._context, target, role)
+            ),
+            default=0,
+        )
 
     def _only_progress(
         self, target: ObjectName, before: LoadBalancerStatus, status: LoadBalancerStatus
@@ -267,16 +292,25 @@ class LoadBalancerReconciler:
 
 
 def status_of(
-    balancer: LoadBalancer, nodes: Iterable[NodeLease], *, now: datetime, documentation: str
+    balancer: LoadBalancer,
+    nodes: Iterable[NodeLease],
+    *,
+    newest: int,
+    now: datetime,
+    documentation: str,
 ) -> LoadBalancerStatus:
     """The status of a LoadBalancer whose agents' Leases are `nodes`. Pure.
 
-    A heartbeat changes nothing in it.
+    A heartbeat changes nothing in it, nor do revisions beyond the `newest` that there is to serve:
+    every bookmark brings one, in a cluster that others write to.
     """
     held = tuple(nodes)
-    told = tuple(_node_status(node, now) for node in held[:_MOST_NODES])
+    before = {node.name: node.revision for node in balancer.status.nodes}
+    told = tuple(
+        _node_status(node, before.get(node.node, ""), newest, now) for node in held[:_MOST_NODES]
+    )
     ready = sum(1 for node in held if node.is_current(now) and not node.node_failure)
-    can = CAPABILITIES.get(balancer.spec.type)
+    can = CAPABILITIES[balancer.spec.type]
     return LoadBalancerStatus(
         observed_generation=balancer.metadata.generation,
         conditions=merged(
@@ -285,10 +319,10 @@ def status_of(
             generation=balancer.metadata.generation,
             now=now,
         ),
-        capabilities=None if can is None else _capabilities(can),
+        capabilities=told_of(can),
         nodes=told,
         ready_nodes=ready,
-        ready_of_nodes=f"{ready}/{len(held)}" if can is not None else "",
+        ready_of_nodes=f"{ready}/{len(held)}",
     )
 
 
@@ -332,9 +366,6 @@ def _conditions(
 
 def _refusal(balancer: LoadBalancer) -> tuple[Reason, str] | None:
     """What only a change of the spec can cure."""
-    if balancer.spec.type not in CAPABILITIES:
-        message = f"Type {balancer.spec.type} is not supported by this version of certfront."
-        return reasons.UNSUPPORTED_TYPE, message
     if balancer.spec.probe_address:
         message = "Not supported on a load balancer of type HAProxy: spec.probeAddress. Remove it."
         return reasons.UNSUPPORTED_FIELD, message
@@ -369,13 +400,20 @@ def _down(nodes: tuple[NodeStatus, ...]) -> str:
     return "".join(f"; {one}" for one in (*told, *failing[:5]))
 
 
-def _node_status(node: NodeLease, now: datetime) -> NodeStatus:
+def _shown(reached: str, before: str, newest: int) -> str:
+    """How far a node is with what there is to serve; what was shown stays where it is further."""
+    if int(reached) <= newest:
+        return reached
+    return str(max(newest, min(int(before or 0), int(reached))))
+
+
+def _node_status(node: NodeLease, before: str, newest: int, now: datetime) -> NodeStatus:
     mark = node.watermark
     failed = () if mark is None else mark.failed[:MOST_LISTED]
     return NodeStatus(
         name=node.node,
         state=_state(node, now),
-        revision="" if mark is None else mark.resource_version,
+        revision="" if mark is None else _shown(mark.resource_version, before, newest),
         failed=tuple(
             FailedItem(secret=one.secret, reason=one.reason, message=one.message) for one in failed
         ),
@@ -387,15 +425,6 @@ def _state(node: NodeLease, now: datetime) -> Literal["Current", "Stale", "Faile
     if not node.is_current(now):
         return "Stale"
     return "Failed" if node.node_failure else "Current"
-
-
-def _capabilities(can: CanDo) -> Capabilities:
-    return Capabilities(
-        key_types=tuple(str(key_type) for key_type in can.key_types),
-        sni=can.sni,
-        redirect=can.redirect,
-        managed_certificates=can.managed_certificates,
-    )
 
 
 def _without_progress(status: LoadBalancerStatus) -> LoadBalancerStatus:

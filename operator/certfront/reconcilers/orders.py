@@ -43,7 +43,7 @@ from certfront.pki.pair import KeyPair
 from certfront.reconcilers import secrets
 from certfront.reconcilers.accounts import KEY, Account, Accounts, account_secret_name
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
-from certfront.reconcilers.frontends.observation import nodes_of
+from certfront.reconcilers.frontends.leases import nodes_of
 from certfront.reconcilers.stores import CERTIFICATE, ISSUER, LOADBALANCER, SECRET
 from certfront.reconcilers.view import View as CertificateView
 from certfront.reconcilers.view import kept_key
@@ -309,7 +309,10 @@ async def routes_of(
     for key in context.indices.frontends_by_certificate.lookup(where):
         obj = context.store.find(key)
         frontend = parsed(Frontend, obj) if obj is not None else None
-        target = acceptance.target_of(frontend, context.settings) if frontend else None
+        if frontend is None or frontend.spec.manage != "Listener":
+            # Whoever made the listener has its port 80, too.
+            continue
+        target = acceptance.target_of(frontend, context.settings)
         if target is not None:
             routes += _route(context, target, namespace, labels)
     for key in context.indices.load_balancers_by_certificate.lookup(where):

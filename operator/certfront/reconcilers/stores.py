@@ -49,7 +49,9 @@ class Indices:
     frontends_by_certificate: Index
     frontends_by_secret: Index
     frontends_by_load_balancer: Index
+    frontends_by_installation: Index
     load_balancers_by_certificate: Index
+    load_balancers_by_secret: Index
     certificates_by_token: Index
     secrets_by_certificate: Index
 
@@ -60,7 +62,9 @@ class Indices:
         yield self.frontends_by_certificate
         yield self.frontends_by_secret
         yield self.frontends_by_load_balancer
+        yield self.frontends_by_installation
         yield self.load_balancers_by_certificate
+        yield self.load_balancers_by_secret
         yield self.certificates_by_token
         yield self.secrets_by_certificate
 
@@ -76,7 +80,9 @@ def new_store(settings: Settings) -> tuple[Store, Indices]:
         frontends_by_certificate=Index(FRONTEND, _certificates_of_frontend),
         frontends_by_secret=Index(FRONTEND, _secrets_of_frontend),
         frontends_by_load_balancer=Index(FRONTEND, lambda obj: _load_balancer_of(obj, settings)),
+        frontends_by_installation=Index(FRONTEND, _installed_on),
         load_balancers_by_certificate=Index(LOADBALANCER, _certificates_of_frontend),
+        load_balancers_by_secret=Index(LOADBALANCER, _secrets_of_load_balancer),
         certificates_by_token=Index(CERTIFICATE, _tokens_of_certificate),
         secrets_by_certificate=Index(SECRET, _certificate_of_secret),
     )
@@ -164,6 +170,18 @@ def _secrets_of_frontend(obj: Object) -> Iterator[tuple[str, str]]:
     yield from _own(
         obj, *((farm.get("verify") or {}).get("caSecretRef") for farm in spec.get("farms") or ())
     )
+
+
+def _installed_on(obj: Object) -> Iterator[tuple[str, str]]:
+    """Where a frontend is installed by its own status, whatever it names now."""
+    namespace, slash, name = ((obj.get("status") or {}).get("loadBalancer") or "").partition("/")
+    if slash:
+        yield (namespace, name)
+
+
+def _secrets_of_load_balancer(obj: Object) -> Iterator[tuple[str, str]]:
+    blocks = (value for value in _spec(obj).values() if isinstance(value, dict))
+    yield from _own(obj, *(block.get("credentialsSecretRef") for block in blocks))
 
 
 def _tokens_of_certificate(obj: Object) -> Iterator[str]:

@@ -94,6 +94,7 @@ def _of_secret(
         yield issuer
         yield from indices.certificates_by_issuer.lookup((issuer.namespace, issuer.name))
     yield from _users(obj, indices.frontends_by_secret)
+    yield from _users(obj, indices.load_balancers_by_secret)
     yield from _of_handover(store, indices, obj)
 
 
@@ -146,7 +147,12 @@ def _of_load_balancer(
     known = before is not None and after is not None
     if known and matters_to_frontends(before or obj) == matters_to_frontends(after or obj):
         return
-    yield from _users(obj, indices.frontends_by_load_balancer)
+    for frontend in _users(obj, indices.frontends_by_load_balancer):
+        yield frontend
+        if not known:
+            # Which keys it takes may decide the algorithm of those that name none.
+            for certificate in indices.frontends_by_certificate.values_of(frontend):
+                yield Key(CERTIFICATE, *certificate)  # type: ignore[misc] # as the index makes them
     yield from _installed_on(store, obj)
 
 

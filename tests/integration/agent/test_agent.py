@@ -12,10 +12,10 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from certfront.agent.handshake import HandshakeFailed
 from certfront.agent.node import Agent
 from certfront.kube.client import ApiClient
 from certfront.kube.errors import ApiError, Forbidden, Unreachable
+from certfront.loadbalancers.handshake import HandshakeFailed
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.watermark import served
 from certfront.model.clock import SystemClock

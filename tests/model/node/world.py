@@ -22,13 +22,13 @@ import pytest
 from certfront.agent import master, proving, reconcile, runtime, validation
 from certfront.agent.bundles import from_secret
 from certfront.agent.exchange import NoAnswer
-from certfront.agent.handshake import HandshakeFailed, Seen
 from certfront.agent.node import Agent
 from certfront.agent.options import AgentOptions
 from certfront.agent.watching import Watcher
 from certfront.kube.client import ApiClient, WatchEvent
 from certfront.kube.errors import ApiError, Gone
 from certfront.kube.leases import HeartbeatLease
+from certfront.loadbalancers.handshake import HandshakeFailed, Seen
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.handover import Manifest
 from certfront.loadbalancers.haproxy.merging import DEFAULT_NAME
@@ -214,7 +214,7 @@ class World:
         patch(runtime, "exchange", self._exchange)
         patch(master, "exchange", self._exchange)
         patch(proving, "probe", self._probe)
-        patch(proving, "context_for", lambda _: None)
+        patch(proving, "context_for", lambda *_, **__: None)
         patch(reconcile, "is_taken", lambda _: False)
         patch(validation.ConfigurationCheck, "complaint", complaint)
         patch(validation.ConfigurationCheck, "output", output)

@@ -64,7 +64,7 @@ def test_the_order_is_key_leaf_chain_and_a_root_is_left_out() -> None:
 
 def newer() -> dict[str, Any]:
     secret = stamped(handover.manifest_secret(LB, manifest()))
-    content = json.dumps({"version": 2}).encode()
+    content = json.dumps({"version": 3}).encode()
     secret["data"]["manifest.json"] = base64.b64encode(content).decode()
     return secret
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from pathlib import Path
 
 import pytest
 
-from certfront.agent.options import AgentOptions, parse_port_map
+from certfront.agent.options import AgentOptions, parse_port_map, parse_ports
 from certfront.agent.validation import complaint, is_taken
 
 
@@ -66,3 +67,19 @@ def test_a_port_that_another_process_listens_on_is_taken() -> None:
 
 def test_an_address_that_is_not_this_machines_is_left_to_haproxy() -> None:
     assert not is_taken(("192.0.2.1", 4711))
+
+
+def test_ports_are_read_and_refused() -> None:
+    assert parse_ports("443, 8443,443") == (443, 8443)
+    for text in ("0", "70000", "a", "1=2", "9" * 5000):
+        with pytest.raises(ValueError, match="ports"):
+            parse_ports(text)
+
+
+def test_a_runtime_socket_is_told_only_of_a_haproxy_that_others_configure() -> None:
+    theirs = dataclasses.replace(options(), runtime_socket=Path("/run/h.sock"))
+    with pytest.raises(ValueError, match="ours"):
+        theirs.layout  # noqa: B018 - the look at it raises
+    held = dataclasses.replace(theirs, certificates_only=True).layout
+    assert held.foreign
+    assert held.runtime_socket == "/run/h.sock"

@@ -14,6 +14,8 @@ _FIRST_ARGUMENT = {"Waiting", "Refused", "InvalidHandover", "Reason"}
 _SECOND_ARGUMENT = {"_fail", "_refuse"}
 _ANY_ARGUMENT = {"_read", "_go_on", "_record"}
 _KEYWORDS = {"reason", "step", "progress"}
+# The step of a provider's operation shows in messages; the reason of the condition is a shared one.
+_KEYWORDS_OF_PROVIDERS = {"reason"}
 # A trigger says why something is issued; it is no reason of a condition.
 _NOT_REASONS = {"Trigger"}
 
@@ -23,7 +25,8 @@ def used() -> dict[str, str]:
     found: dict[str, str] = {}
     for package in PACKAGES:
         for path in sorted((SOURCE / package).rglob("*.py")):
-            for name, line in _reasons(ast.parse(path.read_text())):
+            keywords = _KEYWORDS_OF_PROVIDERS if package == "loadbalancers" else _KEYWORDS
+            for name, line in _reasons(ast.parse(path.read_text()), keywords):
                 found.setdefault(name, f"{path.relative_to(ROOT)}:{line}")
     return found
 
@@ -37,14 +40,16 @@ def named_constants() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
                 seen.add(node.attr)
+            elif isinstance(node, ast.Name):
+                seen.add(node.id)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 seen.add(node.value)
     return seen
 
 
-def _reasons(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def _reasons(tree: ast.AST, keywords: set[str]) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
-        for value in _places(node):
+        for value in _places(node, keywords):
             yield from (
                 (name, getattr(node, "lineno", 0))
                 for name in _strings(value)
@@ -52,10 +57,10 @@ def _reasons(tree: ast.AST) -> Iterator[tuple[str, int]]:
             )
 
 
-def _places(node: ast.AST) -> Iterator[ast.expr]:
+def _places(node: ast.AST, keywords: set[str]) -> Iterator[ast.expr]:
     """The expressions of a node whose strings are reasons."""
     if isinstance(node, ast.Call):
-        yield from _of_call(node)
+        yield from _of_call(node, keywords)
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
         # `return "Expired", message`, where a pair is the reason and its message.
         if len(node.value.elts) == 2:
@@ -68,7 +73,7 @@ def _places(node: ast.AST) -> Iterator[ast.expr]:
         yield from (item.value for item in node.body if isinstance(item, ast.Assign))
 
 
-def _of_call(call: ast.Call) -> Iterator[ast.expr]:
+def _of_call(call: ast.Call, keywords: set[str]) -> Iterator[ast.expr]:
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
     if name in _NOT_REASONS:
         return
@@ -80,7 +85,7 @@ def _of_call(call: ast.Call) -> Iterator[ast.expr]:
         yield from call.args
     if name == "__init__":
         yield from call.args[:1]
-    yield from (keyword.value for keyword in call.keywords if keyword.arg in _KEYWORDS)
+    yield from (keyword.value for keyword in call.keywords if keyword.arg in keywords)
 
 
 def _strings(value: ast.expr) -> Iterator[str]:

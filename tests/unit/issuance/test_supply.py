@@ -12,7 +12,6 @@ from tests.unit.issuance.samples import certificate
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"type": "Managed"}, "spec.type Managed"),
         ({"secret": {"formats": [{"type": "DER"}]}}, "spec.secret.formats"),
         ({"secret": {"deletionPolicy": "RevokeAndDelete"}}, "RevokeAndDelete"),
         ({"type": "ACME", "acme": {"preferredChain": "X"}}, "preferredChain"),

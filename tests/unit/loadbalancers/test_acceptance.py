@@ -4,6 +4,7 @@ import pytest
 
 from certfront.loadbalancers import acceptance
 from certfront.loadbalancers.acceptance import Permission
+from certfront.loadbalancers.registry import HAPROXY
 from certfront.model.frontend import Frontend, FrontendSpec, Server
 from certfront.model.grants import Grant, GrantNamespaces
 from certfront.model.loadbalancer import LoadBalancer
@@ -111,12 +112,17 @@ def test_several_farms_need_a_default_and_one_is_its_own() -> None:
     chosen = acceptance.chosen_farm(named.spec)
     assert chosen is not None
     assert chosen.name == "b"
-    assert acceptance.check_target(named.spec) is None
-    assert acceptance.check_target(FrontendSpec(redirect_location="https://a.example")) is None
+    assert acceptance.check_target(named.spec, HAPROXY) is None
+    assert (
+        acceptance.check_target(FrontendSpec(redirect_location="https://a.example"), HAPROXY)
+        is None
+    )
 
 
 def test_every_unsupported_field_is_named() -> None:
-    problem = acceptance.check_supported(frontend(zone="gra", adopt=True, kong={}).spec)
+    problem = acceptance.check_supported(
+        frontend(zone="gra", adopt=True, kong={}).spec, "HAProxy", HAPROXY
+    )
     assert problem is not None
     assert problem.stalled
     for field in ("spec.zone", "spec.adopt", "spec.kong"):

@@ -106,28 +106,7 @@ def test_consent_is_the_same_for_issuers_and_load_balancers() -> None:
     assert of_issuers == of_balancers
 
 
-_PROVIDERS = {
-    "ovh": "endpoint serviceName credentialsSecretRef",
-    "awsClassic": "region loadBalancerName roleARN endpointURL iamPath credentialsSecretRef",
-    "awsApplication": "region loadBalancerName arn roleARN endpointURL credentialsSecretRef",
-    "rackspace": "region loadBalancerID credentialsSecretRef",
-    "kong": "adminURL caBundle proxyAddress credentialsSecretRef",
-    "openScaler": "endpoint loadBalancerID credentialsSecretRef",
-}
 _OPEN = {
-    ("loadbalancers", "spec"): {
-        name
-        for block, fields in _PROVIDERS.items()
-        for field in fields.split()
-        for name in (f".{block}.{field}", f".{block}.credentialsSecretRef.name")
-    },
-    ("loadbalancerfrontends", "spec"): {
-        ".awsClassic.instancePort",
-        ".awsClassic.instanceProtocol",
-        ".kong.routes",
-        ".kong.routes.name",
-        ".kong.routes.tag",
-    },
     ("certificates", "status"): {
         f".order.{name}" for name in ("id", "need", "attempt", "orderURL", "certificateURL")
     },

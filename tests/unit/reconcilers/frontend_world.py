@@ -16,6 +16,7 @@ from typing import Any
 from certfront.engine.domains import Domains
 from certfront.engine.keys import Key
 from certfront.engine.queue import WorkQueue
+from certfront.kube.client import Listing
 from certfront.kube.errors import Conflict, NotFound
 from certfront.loadbalancers.haproxy import watermark
 from certfront.loadbalancers.haproxy.handover import Manifest, read_manifest
@@ -28,6 +29,7 @@ from certfront.reconcilers.frontends import FrontendReconciler
 from certfront.reconcilers.frontends.handover import manifest_name
 from certfront.reconcilers.loadbalancers import LoadBalancerReconciler
 from certfront.reconcilers.stores import new_store
+from certfront.reconcilers.targets import Targets
 from certfront.reconcilers.wakeups import keys_to_wake
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -131,6 +133,15 @@ class FakeApi:
         self._compare(held, resource_version, uid)
         self.remove(resource.kind, namespace, name)
 
+    async def list(self, resource: Any, namespace: str | None = None, **_: Any) -> Listing:
+        self.reads += 1
+        found = [
+            copy.deepcopy(obj)
+            for (kind, where, _name), obj in self.objects.items()
+            if kind == resource.kind and namespace in (None, where)
+        ]
+        return Listing(items=found, resource_version="1")
+
     async def create(self, resource: Any, body: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         self.writes.append(f"create {resource.kind} {body['reason']}")
         return dict(body)
@@ -200,8 +211,9 @@ class World:
             executor=ThreadPoolExecutor(1),
             on_event=self.events.append,
         )
-        self.frontends = FrontendReconciler(self.context)
-        self.balancers = LoadBalancerReconciler(self.context, self.frontends)
+        self.targets = Targets(self.context)
+        self.frontends = FrontendReconciler(self.context, self.targets)
+        self.balancers = LoadBalancerReconciler(self.context, self.frontends, self.targets)
 
     def _watch(
         self, kind: str, before: dict[str, Any] | None, after: dict[str, Any] | None

@@ -30,6 +30,7 @@ from certfront.reconcilers import certificates
 from certfront.reconcilers.certificates import CertificateReconciler, View, decide, kept_key
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.stores import new_store
+from certfront.reconcilers.targets import Targets
 from tests.unit.issuance.samples import NOW, UID, certificate, observed, pair_for, secret
 from tests.unit.reconcilers.frontend_world import API, FakeApi
 
@@ -198,7 +199,7 @@ class World:
             executor=ThreadPoolExecutor(1),
             on_event=self.events.append,
         )
-        self.reconciler = CertificateReconciler(self.context, _NoOrders())
+        self.reconciler = CertificateReconciler(self.context, _NoOrders(), Targets(self.context))
 
     def certificate(self, annotations: dict[str, str] | None = None, **spec: Any) -> None:
         held = self.api.objects.get(self.where, {})
@@ -360,7 +361,7 @@ async def test_an_old_name_is_given_up_once_the_new_secret_is_complete(world: Wo
 
 async def test_what_is_gone_leaves_nothing_behind(world: World) -> None:
     orders = _NoOrders()
-    reconciler = certificates.CertificateReconciler(world.context, orders)
+    reconciler = certificates.CertificateReconciler(world.context, orders, Targets(world.context))
     await reconciler.reconcile(world.key)
     assert orders.swept == 1
     assert world.api.writes == []

@@ -94,7 +94,7 @@ async def test_a_converged_frontend_costs_no_writes(world: World) -> None:
 async def test_a_restarted_operator_writes_nothing(world: World) -> None:
     key = await served(world)
     world.api.writes.clear()
-    fresh = FrontendReconciler(world.context)
+    fresh = FrontendReconciler(world.context, world.targets)
     await fresh.reconcile(key)
     assert world.api.writes == []
 

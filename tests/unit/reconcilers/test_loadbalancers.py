@@ -61,7 +61,23 @@ async def test_a_node_that_falls_silent_is_noticed_by_time_alone(world: World) -
     assert world.events == ["TooFewNodes"]
 
 
+async def test_how_far_a_node_is_beyond_what_there_is_to_serve_is_no_news(world: World) -> None:
+    """Every bookmark of a watch brings a higher revision, in a cluster that others write to."""
+    await served(world)
+    world.node(revision=10_000)
+    await world.run(BALANCER)
+    shown = world.status(BALANCER)["nodes"][0]["revision"]
+    assert 100 <= int(shown) < 10_000
+    world.api.writes.clear()
+    for revision in range(10_001, 10_004):
+        world.clock.advance(11)
+        world.node(revision=revision)
+        await world.run(BALANCER)
+    assert world.api.writes == []
+
+
 async def test_a_burst_of_progress_is_folded_in_once(world: World) -> None:
+    await served(world)
     world.node(revision=7)
     await world.run(BALANCER)
     world.api.writes.clear()
@@ -147,20 +163,6 @@ async def test_a_lease_is_not_deleted_by_a_clock_that_is_wrong(world: World) -> 
 
 
 UNSUPPORTED = ("OVH", "AWSClassic", "AWSApplication", "Rackspace", "Kong", "OpenScaler")
-
-
-@pytest.mark.parametrize("type_", UNSUPPORTED)
-async def test_a_type_that_is_not_supported_is_refused(world: World, type_: str) -> None:
-    name = ObjectName("edge", "cloud")
-    key = Key("LoadBalancer", *name)
-    world.balancer(name, type=type_, haproxy=None)
-    await world.run(key)
-    assert world.condition(key, "Ready") == ("False", "UnsupportedType")
-    assert world.condition(key, "Stalled") == ("True", "UnsupportedType")
-    frontend = world.frontend(loadBalancerRef={"name": "cloud", "namespace": "edge"})
-    await world.run(frontend)
-    assert world.condition(frontend, "Accepted") == ("False", "UnsupportedType")
-    assert world.condition(frontend, "Stalled") == ("", "")
 
 
 async def test_a_bundle_that_no_manifest_names_goes_once_the_nodes_have_read_that(

@@ -4,11 +4,11 @@
 resolves differently the second time gains nothing.
 """
 
-import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
 from certfront.issuance.acme.problems import CaUnreachable, EndpointRefused
+from certfront.model.addresses import AllowedAddresses
 
 AddressGuard = Callable[[str, int], Sequence[str]]
 """(host, port) to the addresses that may be connected to, best first; raises EndpointRefused."""
@@ -18,32 +18,18 @@ class AllowedEndpoints:
     """An `AddressGuard`: loopback and link-local addresses only where a CIDR names them."""
 
     def __init__(self, cidrs: Iterable[str]) -> None:
-        self._allowed = tuple(ipaddress.ip_network(cidr) for cidr in cidrs)
+        self._addresses = AllowedAddresses(cidrs)
 
     def __call__(self, host: str, port: int) -> Sequence[str]:
         """The allowed addresses of `host`; raises CaUnreachable where it does not resolve."""
         addresses = _resolve(host, port)
-        allowed = [text for text in addresses if self.permits(text)]
+        allowed = [text for text in addresses if self._addresses.permits(text)]
         if not allowed:
             raise EndpointRefused(
                 f"{host} is at a loopback or link-local address, which this installation's "
                 "allowEndpoints does not name"
             )
         return allowed
-
-    def permits(self, text: str) -> bool:
-        """Whether this address may be connected to."""
-        address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
-        if any(address in network for network in self._allowed):
-            return True
-        return not (
-            address.is_loopback
-            or address.is_link_local
-            or address.is_unspecified
-            or address.is_multicast
-        )
 
 
 def _resolve(host: str, port: int) -> list[str]:

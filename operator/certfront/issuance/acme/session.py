@@ -29,8 +29,6 @@ from certfront.issuance.acme.problems import (
     Operation,
 )
 from certfront.issuance.acme.resources import Authorization, Challenge, Directory, Order
-from certfront.issuance.acme.retry_after import seconds as retry_after_seconds
-from certfront.issuance.acme.retry_after import seconds_in_text
 from certfront.issuance.acme.transport import (
     CALL_SECONDS,
     CHAIN_LIMIT,
@@ -40,6 +38,8 @@ from certfront.issuance.acme.transport import (
     deadline,
 )
 from certfront.model.clock import Clock
+from certfront.model.retry_after import seconds as retry_after_seconds
+from certfront.model.retry_after import seconds_in_text
 
 NONCE_ATTEMPTS = 20
 """Tries of one POST. At 50 % rejection ten tries still lose one POST in a thousand."""

@@ -32,6 +32,7 @@ def check(manifest: Manifest) -> None:
         _check_listener(manifest)
         _check_certificates(manifest)
         _check_policy(manifest)
+        _check_manage(manifest)
         if manifest.farm is not None:
             _check_farm(manifest.farm)
     except Unfit as error:
@@ -94,6 +95,27 @@ def _check_policy(manifest: Manifest) -> None:
         raise Unfit("acceptTerminated needs trustedSources")
     if manifest.hsts is not None and not 0 <= manifest.hsts.max_age <= _LONGEST_MAX_AGE:
         raise Unfit("hsts.maxAge is out of range")
+
+
+def _check_manage(manifest: Manifest) -> None:
+    """Without a listener of ours there is nothing that the rest could be said of."""
+    said = {
+        "ssl": not manifest.ssl,
+        "httpPort": manifest.http_port is not None,
+        "challengePort": manifest.challenge_port is not None,
+        "defaultBundle": manifest.default_bundle is not None,
+        "farm": manifest.farm is not None,
+        "redirectLocation": manifest.redirect_location is not None,
+        "httpsOnly": manifest.https_only is not None,
+        "acceptTerminated": manifest.accept_terminated,
+        "hsts": manifest.hsts is not None,
+        "trustedSources": bool(manifest.trusted_sources),
+        "allowedSources": bool(manifest.allowed_sources),
+        "deniedSources": bool(manifest.denied_sources),
+    }
+    if manifest.manage != "Listener":
+        for field in (name for name, is_said in said.items() if is_said):
+            raise Unfit(f"{field} does not go with manage: {manifest.manage}")
 
 
 def _check_farm(farm: Farm) -> None:

@@ -2,7 +2,8 @@
 
 The text depends on listeners and policies only. Certificates are named in the crt-lists, host
 names and challenges in maps, and all of these are changed in a running worker without a reload.
-Works on HAProxy 2.6, 2.8 and 3.x. Every value goes through `syntax`. Used by the agent.
+Works on HAProxy 2.6, 2.8 and 3.x. Every value goes through `syntax`. Used by the agent. Where the
+configuration is someone else's, `foreign` renders the crt-lists alone.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ _CIPHERS: Final = (
 class Layout:
     """Where things are on a node. Paths are absolute; `ports` maps a frontend's port to the bound one.
 
+    `foreign`: HAProxy's configuration is someone else's, and `stats_socket` is where it has its own.
+
     Raises ValueError where the directory has characters that HAProxy's command line would read, or
     is too long for the sockets in it, or the bind address is none.
     """
@@ -59,6 +62,8 @@ class Layout:
     directory: str
     bind_address: str
     ports: Mapping[int, int] = field(default_factory=dict)
+    foreign: bool = False
+    stats_socket: str = ""
 
     def __post_init__(self) -> None:
         if not _DIRECTORY.fullmatch(self.directory) or ".." in self.directory:
@@ -86,7 +91,7 @@ class Layout:
     @property
     def runtime_socket(self) -> str:
         """The stats socket, of level admin."""
-        return self.path("haproxy.sock")
+        return self.stats_socket or self.path("haproxy.sock")
 
     @property
     def alive_socket(self) -> str:
@@ -126,7 +131,8 @@ class Rendered:
 
     `digest` stands for the configuration: a worker that runs it has it as its `description`.
     `static` files are named for their content and never change; a change of `configuration` needs
-    a reload, one of `crt_lists` and `maps` does not. `list_texts` are the lines
+    a reload, one of `crt_lists` and `maps` does not. Both are empty where the configuration is
+    someone else's. `list_texts` are the lines
     of `crt_lists` as they are written, `binds` the addresses with the Secrets that ask for them,
     `bundles` those that the lists name.
     """
@@ -178,8 +184,8 @@ def render(
         },
         maps=maps,
         static=static,
-        binds=_binds(merged, layout),
-        proofs=tuple(proof for one in merged.listeners for proof in _proofs(one, key_types)),
+        binds=binds_of(merged, layout),
+        proofs=tuple(proof for one in merged.listeners for proof in proofs_of(one, key_types)),
         failed=merged.failed,
         bundles=frozenset(line.bundle for lines in crt_lists.values() for line in lines),
     )
@@ -440,7 +446,7 @@ def _default_lines(listener: Listener) -> tuple[CrtLine, ...]:
     return (CrtLine(bundle=listener.default_bundle, hostnames=(DEFAULT_NAME,)),)
 
 
-def _binds(merged: Merged, layout: Layout) -> dict[tuple[str, int], tuple[str, ...]]:
+def binds_of(merged: Merged, layout: Layout) -> dict[tuple[str, int], tuple[str, ...]]:
     """The addresses that are bound, each with the Secrets of the manifests that ask for it."""
     return {
         layout.bind(listener.port): tuple(
@@ -453,7 +459,8 @@ def _binds(merged: Merged, layout: Layout) -> dict[tuple[str, int], tuple[str, .
     }
 
 
-def _proofs(listener: Listener, key_types: Mapping[str, KeyAlgorithm]) -> list[Proof]:
+def proofs_of(listener: Listener, key_types: Mapping[str, KeyAlgorithm]) -> list[Proof]:
+    """What handshakes on the listener must show."""
     if not listener.tls:
         return []
     by_name: dict[str, set[str]] = {}

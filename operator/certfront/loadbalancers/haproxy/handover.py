@@ -22,7 +22,14 @@ from certfront.model.meta import ObjectName, Value
 
 Role = Literal["manifest", "bundle", "challenge"]
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""The newest version that is read. Each Secret is written in the oldest one that can say it.
+
+Version 2 is a manifest that asks for certificates without a listener. An agent that reads version 1
+only does not know `manage` and would make a listener on a port that another program has: it meets a
+newer version instead, keeps what it serves and says so.
+"""
+
 ROLE_LABEL: Final = "certfront.io/secret"
 LOAD_BALANCER_LABEL: Final = "certfront.io/load-balancer"
 CERTIFICATE_ANNOTATION: Final = "certfront.io/certificate"
@@ -94,7 +101,8 @@ class Manifest(Value, frozen=True, kw_only=True):
     the LoadBalancer's own namespace before others). `port` terminates TLS if `ssl`; `http_port`
     is the plain twin with the same routes; `challenge_port` answers ACME challenges and 404.
     `https_only` is the status of the redirect from plain HTTP. `hostnames` are those it was
-    accepted for; one without any routes no host.
+    accepted for; one without any routes no host. With `manage` CertificatesOnly someone else makes
+    the listener of `port`: only certificates, their hostnames and the TLS minimum are said then.
     """
 
     frontend: str
@@ -117,6 +125,12 @@ class Manifest(Value, frozen=True, kw_only=True):
     denied_sources: tuple[str, ...] = ()
     min_tls_version: Literal["TLS1.2", "TLS1.3"] = "TLS1.2"
     disabled: bool = False
+    manage: Literal["Listener", "CertificatesOnly"] = "Listener"
+
+    @property
+    def version(self) -> int:
+        """The oldest version of the format that can say it."""
+        return 1 if self.manage == "Listener" else 2
 
     @property
     def bundles(self) -> tuple[str, ...]:
@@ -190,7 +204,7 @@ def manifest_secret(load_balancer: ObjectName, manifest: Manifest) -> dict[str, 
         load_balancer,
         "manifest",
         secret_name(load_balancer, "manifest", "LoadBalancerFrontend", namespace, name),
-        data={MANIFEST_KEY: _versioned(manifest)},
+        data={MANIFEST_KEY: _versioned(manifest, manifest.version)},
         annotations={FRONTEND_ANNOTATION: manifest.frontend},
     )
 
@@ -229,19 +243,22 @@ def challenge_secret(
         secret_name(
             load_balancer, "challenge", "Certificate", certificate.namespace, certificate.name
         ),
-        data={CHALLENGE_KEY: _versioned(held)},
+        data={CHALLENGE_KEY: _versioned(held, 1)},
         annotations={CERTIFICATE_ANNOTATION: str(certificate)},
     )
 
 
 def read_manifest(data: Mapping[str, Any]) -> Manifest:
     """The manifest in a Secret's `data` (base64). Raises NewerVersion or InvalidHandover."""
-    return _read(data, MANIFEST_KEY, Manifest, "InvalidManifest")
+    manifest, version = _read(data, MANIFEST_KEY, Manifest, "InvalidManifest")
+    if version < manifest.version:
+        raise InvalidHandover("InvalidManifest", f"version {version} has no field `manage`")
+    return manifest
 
 
 def read_challenges(data: Mapping[str, Any]) -> Challenges:
     """The challenges in a Secret's `data` (base64). Raises NewerVersion or InvalidHandover."""
-    held = _read(data, CHALLENGE_KEY, Challenges, "InvalidChallenge")
+    held, _ = _read(data, CHALLENGE_KEY, Challenges, "InvalidChallenge")
     _check_challenges(held)
     return held
 
@@ -257,7 +274,7 @@ def read_bytes(data: Mapping[str, Any], key: str, *, largest: int = _LARGEST) ->
 V = TypeVar("V", bound=Value)
 
 
-def _read(data: Mapping[str, Any], key: str, kind: type[V], reason: str) -> V:
+def _read(data: Mapping[str, Any], key: str, kind: type[V], reason: str) -> tuple[V, int]:
     content = read_bytes(data, key)
     try:
         raw = msgspec.json.decode(content)
@@ -269,7 +286,7 @@ def _read(data: Mapping[str, Any], key: str, kind: type[V], reason: str) -> V:
     if version > VERSION:
         raise NewerVersion(version)
     try:
-        return msgspec.convert(raw, kind, strict=True)
+        return msgspec.convert(raw, kind, strict=True), version
     except msgspec.ValidationError as error:
         # The path of the field is told, the value never.
         where = str(error).rpartition(" - at ")[2]
@@ -291,8 +308,8 @@ def _check_challenges(held: Challenges) -> None:
             raise InvalidHandover("InvalidChallenge", "a token or key authorization is not valid")
 
 
-def _versioned(value: Value) -> bytes:
-    return msgspec.json.encode({"version": VERSION, **msgspec.to_builtins(value)})
+def _versioned(value: Value, version: int) -> bytes:
+    return msgspec.json.encode({"version": version, **msgspec.to_builtins(value)})
 
 
 def _secret(

@@ -28,6 +28,28 @@ REASONS: Final[tuple[Reason, ...]] = (
         "Look for a firewall or another process on the address that the message names.",
     ),
     Reason(
+        "ManageMismatch",
+        "spec.manage of the frontend does not fit the node: CertificatesOnly needs an agent with "
+        "--certificates-only beside a HAProxy that someone else configures, Listener one without. "
+        "What the node serves stays.",
+        "Set spec.manage to what the nodes of this load balancer are; nodes of both kinds do not "
+        "belong to one load balancer.",
+    ),
+    Reason(
+        "CrtListNotUsed",
+        "The HAProxy that someone else configures does not use the crt-list of the frontend's port, "
+        "so nothing in it is served. Certificates and crt-list are on the node's disk.",
+        "Add `bind … ssl crt-list <file> strict-sni` with the file of the message to the frontend in "
+        "haproxy.cfg, exactly as it is written there, and reload HAProxy; the agent goes on by itself.",
+    ),
+    Reason(
+        "ReloadNeeded",
+        "A certificate with its chain is too long for HAProxy's runtime commands, and a reload of the "
+        "HAProxy that someone else configures was not possible. What was served before stays.",
+        "Give the agent the master socket (`haproxy -W -S`, --master-socket), see that haproxy.cfg as "
+        "it is can be loaded, or use a shorter chain. It is tried again every minute.",
+    ),
+    Reason(
         "ConfigurationRefused",
         "HAProxy refuses the configuration with this frontend in it (`haproxy -c`). The frontend "
         "keeps its last accepted version; all others are applied.",

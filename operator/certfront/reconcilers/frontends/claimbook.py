@@ -14,10 +14,10 @@ from certfront.engine.keys import Key
 from certfront.engine.store import Object
 from certfront.loadbalancers import acceptance, materials
 from certfront.loadbalancers.bindings import Candidate, default_hostnames
-from certfront.loadbalancers.claims import Claim, Installed
-from certfront.loadbalancers.haproxy.handover import Manifest
+from certfront.loadbalancers.claims import Claim
 from certfront.loadbalancers.listeners import claim_of
 from certfront.loadbalancers.protocol import CertificateSource
+from certfront.loadbalancers.registry import capabilities_of
 from certfront.model.certificate import Certificate
 from certfront.model.conditions import find
 from certfront.model.frontend import Frontend, FrontendCertificate
@@ -29,7 +29,7 @@ from certfront.pki.certificates import load_pem
 from certfront.pki.faults import UnusableMaterial
 from certfront.pki.names import InvalidName, covered_by
 from certfront.reconcilers.context import Context
-from certfront.reconcilers.frontends.handover import installed_of, manifest_name
+from certfront.reconcilers.frontends.deliveries import Deliveries
 from certfront.reconcilers.stores import CERTIFICATE, NAMESPACE, SECRET
 
 
@@ -39,13 +39,11 @@ class Readers:
 
     frontend: Callable[[Object], Frontend | None]
     certificate: Callable[[Object], Certificate | None]
-    manifest: Callable[[Object | None], Manifest | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     claim: Claim | None
-    manifest_name: str
     balancer_uid: str
     generation: int
     sources: tuple[Object | None, ...]
@@ -55,8 +53,9 @@ class _Entry:
 class ClaimBook:
     """The claims of the frontends of each load balancer, as the store knows them."""
 
-    def __init__(self, context: Context, readers: Readers) -> None:
+    def __init__(self, context: Context, deliveries: Deliveries, readers: Readers) -> None:
         self._context = context
+        self._deliveries = deliveries
         self._readers = readers
         self._entries: dict[tuple[ObjectName, Key], _Entry] = {}
 
@@ -70,7 +69,7 @@ class ClaimBook:
                 continue
             entry = self._entries.get((target, key))
             if entry is None or not self._is_current(key, balancer, entry):
-                entry = await self._made(key, target, balancer)
+                entry = await self._made(key, balancer)
                 self._entries[target, key] = entry
             if entry.claim is not None:
                 found.append(entry.claim)
@@ -85,18 +84,19 @@ class ClaimBook:
         metadata = balancer.metadata
         if entry.generation != metadata.generation or entry.balancer_uid != metadata.uid:
             return False
-        now = self._sources(key, balancer, entry.manifest_name, entry.frontend)
+        now = self._sources(key, balancer, entry.frontend)
         return all(a is b for a, b in zip(now, entry.sources, strict=True))
 
     def _sources(
-        self, key: Key, balancer: LoadBalancer, manifest: str, frontend: Frontend | None
+        self, key: Key, balancer: LoadBalancer, frontend: Frontend | None
     ) -> tuple[Object | None, ...]:
         """The objects that a claim is made from."""
-        store, where = self._context.store, balancer.metadata.namespace
+        store, target = self._context.store, balancer.metadata.object_name
+        where = target.namespace
         listed = () if frontend is None else frontend.spec.certificates
         return (
             store.find(key),
-            store.get(SECRET, where, manifest),
+            self._deliveries.source(ObjectName(key.namespace, key.name), target),
             store.get(NAMESPACE, "", key.namespace),
             *(store.get(CERTIFICATE, where, one.name) for one in balancer.spec.certificates),
             *(
@@ -107,28 +107,27 @@ class ClaimBook:
             ),
         )
 
-    async def _made(self, key: Key, target: ObjectName, balancer: LoadBalancer) -> _Entry:
+    async def _made(self, key: Key, balancer: LoadBalancer) -> _Entry:
         labels = await self._context.namespace_labels(key.namespace)
         raw = self._context.store.find(key)
         frontend = None if raw is None else self._readers.frontend(raw)
-        name = manifest_name(target, ObjectName(key.namespace, key.name))
-        sources = self._sources(key, balancer, name, frontend)
+        sources = self._sources(key, balancer, frontend)
         claim = None
         if frontend is not None:
             asked, _ = acceptance.normalised(frontend.spec.hostnames)
             wanted = asked or self._names_of(frontend)
-            manifest = self._readers.manifest(sources[1])
+            can = capabilities_of(balancer)
             claim = claim_of(
                 frontend,
                 acceptance.permission_of(balancer, key.namespace, labels),
                 wanted,
-                Installed() if manifest is None else installed_of(manifest),
+                self._deliveries.installed(frontend, balancer),
+                can,
                 ready=self.ready(frontend, balancer, wanted),
-                acme=self._needs_challenges(frontend),
+                acme=can.challenges and self._needs_challenges(frontend),
             )
         return _Entry(
             claim=claim,
-            manifest_name=name,
             balancer_uid=balancer.metadata.uid,
             generation=balancer.metadata.generation,
             sources=sources,

@@ -116,6 +116,8 @@ def manifest_name(target: ObjectName, frontend: ObjectName) -> str:
 
 def manifest_of(target: ObjectName, listener: Listener) -> Manifest:
     """The listener in the agents' terms."""
+    if listener.manage == "CertificatesOnly":
+        return _certificates_only(target, listener)
     default = listener.default_certificate
     bound = {b.source for b in listener.bindings}
     return Manifest(
@@ -127,15 +129,7 @@ def manifest_of(target: ObjectName, listener: Listener) -> Manifest:
         hostnames=listener.hostnames,
         http_port=listener.http_port,
         challenge_port=listener.challenge_port,
-        certificates=tuple(
-            ManifestCertificate(
-                bundle=bundle_name(target, binding.source),
-                key_type=binding.key_type,
-                hostnames=binding.hostnames,
-            )
-            for binding in listener.bindings
-            if binding.hostnames
-        ),
+        certificates=_certificates(target, listener),
         default_bundle=bundle_name(target, default) if default in bound else None,
         farm=_farm(listener.farm),
         redirect_location=listener.redirect_location or None,
@@ -147,6 +141,33 @@ def manifest_of(target: ObjectName, listener: Listener) -> Manifest:
         denied_sources=listener.denied_sources,
         min_tls_version=listener.min_tls_version,
         disabled=listener.disabled,
+    )
+
+
+def _certificates_only(target: ObjectName, listener: Listener) -> Manifest:
+    """Nothing about a listener, which someone else makes: agents refuse a manifest with more."""
+    return Manifest(
+        frontend=str(listener.frontend),
+        created=to_text(listener.created),
+        own_namespace=listener.frontend.namespace == target.namespace,
+        port=listener.port,
+        hostnames=listener.hostnames,
+        certificates=_certificates(target, listener),
+        min_tls_version=listener.min_tls_version,
+        disabled=listener.disabled,
+        manage="CertificatesOnly",
+    )
+
+
+def _certificates(target: ObjectName, listener: Listener) -> tuple[ManifestCertificate, ...]:
+    return tuple(
+        ManifestCertificate(
+            bundle=bundle_name(target, binding.source),
+            key_type=binding.key_type,
+            hostnames=binding.hostnames,
+        )
+        for binding in listener.bindings
+        if binding.hostnames
     )
 
 

@@ -7,7 +7,7 @@ live read before it means anything (`Context.known`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,9 +16,6 @@ from certfront.engine.store import Object
 from certfront.kube.resources import CERTIFICATES, LOADBALANCERS, NAMESPACES, SECRETS, SERVICES
 from certfront.loadbalancers import acceptance, materials, reasons
 from certfront.loadbalancers.bindings import Candidate, default_hostnames
-from certfront.loadbalancers.claims import Installed
-from certfront.loadbalancers.haproxy.handover import LOAD_BALANCER_LABEL, Manifest
-from certfront.loadbalancers.haproxy.watermark import NodeLease, lease_name, node_lease
 from certfront.loadbalancers.listeners import View
 from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import (
@@ -36,19 +33,11 @@ from certfront.pki.certificates import load_pem, to_pem
 from certfront.pki.faults import UnusableMaterial
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends.claimbook import ClaimBook, Readers
-from certfront.reconcilers.frontends.handover import (
-    bundle_name,
-    installed_of,
-    manifest_name,
-    prior_binding,
-    prior_farm,
-    read_manifest,
-    source_of_bundle,
-)
-from certfront.reconcilers.frontends.heartbeats import heartbeats_of
+from certfront.reconcilers.frontends.deliveries import Deliveries
+from certfront.reconcilers.frontends.delivery import Prior
 from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.uploads import CheckedUploads
-from certfront.reconcilers.stores import CERTIFICATE, FRONTEND, LEASE, SECRET
+from certfront.reconcilers.stores import CERTIFICATE, FRONTEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,33 +56,27 @@ class Observation:
     """Load balancers that something may be installed on, and that are gone or grant nothing."""
     leave: bool = False
     """Whether there is no other load balancer than those that something may be installed on."""
-    seen: Mapping[str, Object] = field(default_factory=dict)
-    """The frontend's manifest Secret by name, if there is one, also without our label."""
+    prior: Prior = field(default_factory=Prior)
+    """What the load balancer was told last."""
 
 
 class Observer:
     """Reads the store and, where something is not there, the API server."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, deliveries: Deliveries) -> None:
         self._context = context
+        self._deliveries = deliveries
         self._frontends = Parsed(partial(parsed, Frontend), partial(_exists, context, FRONTEND))
         self._certificates = Parsed(
             partial(parsed, Certificate), partial(_exists, context, CERTIFICATE)
         )
-        self._manifests = Parsed(read_manifest, partial(_exists, context, SECRET))
         self._uploads = CheckedUploads(context)
-        readers = Readers(
-            frontend=self._frontends.of, certificate=self._certificates.of, manifest=self.manifest
-        )
-        self._claims = ClaimBook(context, readers)
+        readers = Readers(frontend=self._frontends.of, certificate=self._certificates.of)
+        self._claims = ClaimBook(context, deliveries, readers)
 
     def frontend(self, obj: Object) -> Frontend | None:
         """The frontend as a value; None if it does not parse."""
         return self._frontends.of(obj)
-
-    def manifest(self, secret: Object | None) -> Manifest | None:
-        """The manifest in a Secret."""
-        return None if secret is None else self._manifests.of(secret)
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is kept of a frontend that is gone."""
@@ -104,7 +87,7 @@ class Observer:
         """Gather everything for one pass over `frontend`; rivals are read later (`with_rivals`)."""
         context = self._context
         namespace = frontend.metadata.namespace
-        target = acceptance.target_of(frontend, context.settings)
+        target = await self._target(frontend)
         _, balancer = await self._load_balancer(target)
         permission = None
         if balancer is not None:
@@ -130,6 +113,22 @@ class Observer:
             )
         return replace(await self._resolved(view, target, balancer), barred=barred)
 
+    async def _target(self, frontend: Frontend) -> ObjectName | None:
+        """The load balancer that it names, or the default; one at a provider is not moved from or to.
+
+        What was installed there can be told apart from what is new only where one of the two is gone: a
+        frontend follows a changed default between HAProxy load balancers, else when the former goes.
+        """
+        target = acceptance.target_of(frontend, self._context.settings)
+        told = ObjectName.parse(frontend.status.load_balancer)
+        if told is None or told == target or FINALIZER not in frontend.metadata.finalizers:
+            return target
+        types = [(await self._load_balancer(place))[1] for place in (told, target)]
+        if types[0] is None or all(one is None or one.spec.type == "HAProxy" for one in types):
+            return target
+        barred = await self._bars(told, frontend.metadata.namespace)
+        return target if barred else told
+
     async def _bars(self, place: ObjectName, namespace: str) -> bool:
         """Whether a load balancer is gone, or going, or grants the namespace nothing.
 
@@ -144,29 +143,35 @@ class Observer:
     async def _resolved(
         self, view: View, target: ObjectName, balancer: LoadBalancer
     ) -> Observation:
-        frontend = view.frontend
-        held = await self._context.known(
-            SECRETS, target.namespace, manifest_name(target, frontend.metadata.object_name)
+        frontend, namespace = view.frontend, view.frontend.metadata.namespace
+        entries = [(materials.source_of(one, namespace), one) for one in frontend.spec.certificates]
+        shared = [
+            CertificateSource("Certificate", target.namespace, one.name)
+            for one in balancer.spec.certificates
+        ]
+        prior = await self._deliveries.of(balancer).prior(
+            frontend, target, (*(source for source, _ in entries), *shared)
         )
-        manifest = self.manifest(held)
-        candidates = await asyncio.gather(
-            *(self._own(frontend, entry, target, manifest) for entry in frontend.spec.certificates),
-            *(self._shared(served.name, target, manifest) for served in balancer.spec.certificates),
+        candidates = list(
+            await asyncio.gather(
+                *(self._own(source, entry, balancer, prior) for source, entry in entries),
+                *(self._shared(source, balancer, prior) for source in shared),
+            )
         )
-        candidates += self._departing(frontend, candidates, target, manifest)
+        candidates += _departing(namespace, candidates, prior)
         farm, problem = await self._farm(frontend)
         return Observation(
             view=replace(
                 view,
                 candidates=tuple(candidates),
-                installed=_installed(held, manifest),
+                installed=prior.installed,
                 farm=farm,
                 farm_problem=problem,
-                prior_farm=prior_farm(manifest),
+                prior_farm=prior.farm,
             ),
             polled=_is_polled(frontend),
             unresolved=problem is not None,
-            seen={} if held is None else {held["metadata"]["name"]: held},
+            prior=prior,
         )
 
     async def with_rivals(self, view: View) -> View:
@@ -185,7 +190,7 @@ class Observer:
 
     async def confirmed(self, frontend: Frontend) -> Observation:
         """The observation after live reads of what could bar the frontend from load balancers."""
-        target = acceptance.target_of(frontend, self._context.settings)
+        target = await self._target(frontend)
         for place in places_of(frontend, target):
             await self._context.live(LOADBALANCERS, *place)
         await self._context.live(NAMESPACES, None, frontend.metadata.namespace)
@@ -204,61 +209,41 @@ class Observer:
 
     async def _own(
         self,
-        frontend: Frontend,
+        source: CertificateSource,
         entry: FrontendCertificate,
-        target: ObjectName,
-        manifest: Manifest | None,
+        balancer: LoadBalancer,
+        prior: Prior,
     ) -> Candidate:
-        source = materials.source_of(entry, frontend.metadata.namespace)
         narrowed, _ = acceptance.normalised(entry.hostnames)
-        bundle = bundle_name(target, source)
-        held = self._context.store.get(SECRET, target.namespace, bundle)
-        prior = prior_binding(manifest, bundle, held)
-        now = self._context.clock.now()
+        held, now = prior.bindings.get(source), self._context.clock.now()
         if source.kind == "Secret":
             secret = await self._secret(source.namespace, source.name)
             verdict = await self._uploads.verdict(secret, now)
-            return materials.of_secret(source, secret, verdict, narrowed=narrowed, prior=prior)
+            return materials.of_secret(source, secret, verdict, narrowed=narrowed, prior=held)
         certificate, secret = await self._certificate(source)
         return materials.of_certificate(
-            source, certificate, secret, now=now, narrowed=narrowed, prior=prior
+            source,
+            certificate,
+            secret,
+            now=now,
+            narrowed=narrowed,
+            prior=held,
+            balancer=balancer,
         )
 
-    async def _shared(self, name: str, target: ObjectName, manifest: Manifest | None) -> Candidate:
-        source = CertificateSource("Certificate", target.namespace, name)
-        bundle = bundle_name(target, source)
-        held = self._context.store.get(SECRET, target.namespace, bundle)
+    async def _shared(
+        self, source: CertificateSource, balancer: LoadBalancer, prior: Prior
+    ) -> Candidate:
         certificate, secret = await self._certificate(source)
         return materials.of_certificate(
             source,
             certificate,
             secret,
             now=self._context.clock.now(),
-            prior=prior_binding(manifest, bundle, held),
+            prior=prior.bindings.get(source),
             shared=True,
+            balancer=balancer,
         )
-
-    def _departing(
-        self,
-        frontend: Frontend,
-        listed: Sequence[Candidate],
-        target: ObjectName,
-        manifest: Manifest | None,
-    ) -> list[Candidate]:
-        """What is served and listed no more, while what replaces it has no material yet."""
-        if manifest is None or all(one.material or one.shared for one in listed):
-            return []
-        found = []
-        sources = {one.source for one in listed}
-        for entry in manifest.certificates:
-            held = self._context.store.get(SECRET, target.namespace, entry.bundle)
-            source = None if held is None else source_of_bundle(target, held)
-            if source is None or source in sources:
-                continue
-            if source.namespace == frontend.metadata.namespace:
-                prior = prior_binding(manifest, entry.bundle, held)
-                found.append(Candidate(source=source, prior=prior, departing=True))
-        return found
 
     async def _certificate(
         self, source: CertificateSource
@@ -345,38 +330,20 @@ def places_of(frontend: Frontend, target: ObjectName | None) -> tuple[ObjectName
     return tuple(dict.fromkeys(place for place in (told, target) if place is not None))
 
 
-def nodes_of(context: Context, target: ObjectName) -> tuple[NodeLease, ...]:
-    """The nodes of a HAProxy load balancer by their agents' Leases, their heartbeats in our time."""
-    heartbeats = heartbeats_of(context.store)
-    found = []
-    leases = leases_of(context, target)
-    for lease in leases:
-        node = node_lease(target.name, lease)
-        if node is not None:
-            found.append(heartbeats.dated(lease, node, context.clock))
-    names = {lease["metadata"]["name"] for lease in leases}
-    heartbeats.keep(target.namespace, names, lease_name(target.name, ""))
-    return tuple(found)
-
-
-def leases_of(context: Context, target: ObjectName) -> tuple[Object, ...]:
-    """The Leases that carry the label of a load balancer, whosever they are."""
-    return tuple(
-        lease
-        for lease in context.store.items(LEASE, target.namespace)
-        if (lease["metadata"].get("labels") or {}).get(LOAD_BALANCER_LABEL) == target.name
-    )
-
-
 def _exists(context: Context, kind: str, namespace: str, name: str) -> bool:
     return context.store.get(kind, namespace, name) is not None
 
 
-def _installed(secret: Object | None, manifest: Manifest | None) -> Installed | None:
-    """What a manifest Secret says; None for one that this version cannot read."""
-    if secret is None:
-        return Installed()
-    return None if manifest is None else installed_of(manifest)
+def _departing(namespace: str, listed: Sequence[Candidate], prior: Prior) -> list[Candidate]:
+    """What is served and listed no more, while what replaces it has no material yet."""
+    if all(one.material or one.managed or one.shared for one in listed):
+        return []
+    sources = {one.source for one in listed}
+    return [
+        Candidate(source=source, prior=held, departing=True)
+        for source, held in prior.bindings.items()
+        if source not in sources and source.namespace == namespace and held.hostnames
+    ]
 
 
 def _is_polled(frontend: Frontend) -> bool:

@@ -6,34 +6,29 @@ something but time has changed, and says when it wants to be called again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
 from certfront.engine.keys import Key
 from certfront.engine.results import Result
 from certfront.engine.store import Object
-from certfront.kube.resources import FRONTENDS, LOADBALANCERS
+from certfront.kube.resources import FRONTENDS
 from certfront.loadbalancers import acceptance, reasons
 from certfront.loadbalancers.listeners import Decision, View, decide
-from certfront.loadbalancers.protocol import Listener
 from certfront.model.frontend import Frontend, FrontendStatus
 from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
 from certfront.reconcilers import statuses, unreadable
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
 from certfront.reconcilers.frontends import release
-from certfront.reconcilers.frontends.handover import HAProxyProvider
-from certfront.reconcilers.frontends.observation import (
-    Observation,
-    Observer,
-    nodes_of,
-    places_of,
-)
-from certfront.reconcilers.frontends.progress import Progress, measure
+from certfront.reconcilers.frontends.deliveries import Deliveries
+from certfront.reconcilers.frontends.observation import Observation, Observer, places_of
+from certfront.reconcilers.frontends.progress import Progress
 from certfront.reconcilers.frontends.report import releasing, report
 from certfront.reconcilers.frontends.waiting import Waiting
 from certfront.reconcilers.stores import LOADBALANCER
+from certfront.reconcilers.targets import Targets
 from certfront.reconcilers.transitions import announce_ready
 
 _POLL_NODES = 5.0
@@ -57,19 +52,19 @@ _EXPECTED = frozenset(
 
 
 def target_domain(target: ObjectName) -> str:
-    """The domain of serialization of a HAProxy load balancer."""
-    return f"target:haproxy:{target}"
+    """The domain of serialization of a load balancer."""
+    return f"target:{target}"
 
 
 class FrontendReconciler:
     """Reconciles LoadBalancerFrontends. Its own state is a hint for waking, nothing else."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, targets: Targets) -> None:
         self._context = context
-        self._observer = Observer(context)
+        self._deliveries = Deliveries(context, targets)
+        self._observer = Observer(context, self._deliveries)
         self._pending = Waiting()
         self._losers = Waiting()
-        self._handed_at: dict[Key, float] = {}
         self._leaving: dict[Key, datetime] = {}
         self._held: dict[Key, tuple[ObjectName, int, frozenset[str]]] = {}
 
@@ -103,27 +98,29 @@ class FrontendReconciler:
 
     async def _advance(self, key: Key, raw: Object, observation: Observation) -> Result:
         view = observation.view
-        progress: Progress | None = None
+        progress, known = None, True
         target = view.target
-        if target is None or view.load_balancer is None:
+        balancer = view.load_balancer
+        if target is None or balancer is None:
             decision = decide(view)
         else:
             domain = target_domain(target)
             async with self._context.domains.exclusive(domain, patience=_PATIENCE_FOR_DOMAIN):
                 view = await self._observer.with_rivals(view)
                 decision = decide(view)
-                await self._withdraw(key, target, decision)
-                if decision.listener is not None:
-                    provider = HAProxyProvider(self._context, target, observation.seen)
-                    raw = await self._program(key, raw, provider, target, decision.listener)
-            progress = await self._measure(view, decision)
+                delivery = self._deliveries.of(balancer)
+                delivered = await delivery.deliver(raw, view, decision, observation.prior)
+            raw, progress, known = delivered.frontend, delivered.progress, delivered.known
+            decision = _with_findings(decision, progress)
         self._note(key, view, decision, progress)
-        if not self._in_grace(key, decision, progress):
+        if known and not self._in_grace(view, decision, progress):
             status = report(view, decision, progress)
             former = await self._left_former(key, view, progress, observation.barred)
             if former is not None:
                 status = msgspec.structs.replace(status, load_balancer=str(former))
             await self._report(raw, view, status)
+            if progress is not None and progress.claims and target is not None:
+                self._context.enqueue([Key(LOADBALANCER, *target)])
         return Result(after=self._next(key, observation, decision, progress))
 
     async def _left_former(
@@ -149,79 +146,13 @@ class FrontendReconciler:
         async with self._context.domains.exclusive(
             target_domain(left), patience=_PATIENCE_FOR_DOMAIN
         ):
-            gone = await release.take_off(self._context, left, view.frontend, since=since)
+            delivery = self._deliveries.at(left)
+            gone = await delivery.take_off(left, view.frontend, since=since)
         if gone:
             self._leaving.pop(key, None)
             return None if left == told else told
         self._pending.set(key, left)
         return told
-
-    async def _withdraw(self, key: Key, target: ObjectName, decision: Decision) -> None:
-        """Take off what may not stay although nothing new is programmed."""
-        if decision.listener is not None or decision.keeps is None:
-            return
-        frontend = ObjectName(key.namespace, key.name)
-        if await release.withdraw(self._context, target, frontend, decision.keeps):
-            self._context.enqueue([Key(LOADBALANCER, *target)])
-
-    async def _program(
-        self,
-        key: Key,
-        raw: Object,
-        provider: HAProxyProvider,
-        target: ObjectName,
-        listener: Listener,
-    ) -> Object:
-        """Hand over what differs; the finalizers come first. Returns the frontend as it is then."""
-        operations = provider.plan(listener, await provider.observe(listener))
-        if not operations:
-            return raw
-        raw = await self._with_finalizers(raw, target)
-        for operation in operations:
-            await provider.execute(operation)
-        self._handed_at[key] = self._context.clock.monotonic()
-        self._context.enqueue([Key(LOADBALANCER, *target)])
-        return raw
-
-    async def _with_finalizers(self, raw: Object, target: ObjectName) -> Object:
-        balancer = await self._context.known(LOADBALANCERS, *target)
-        if balancer is not None:
-            await self._with_finalizer(LOADBALANCERS, balancer)
-        return await self._with_finalizer(FRONTENDS, raw)
-
-    async def _with_finalizer(self, resource: Any, raw: Object) -> Object:
-        metadata = raw["metadata"]
-        finalizers = metadata.get("finalizers") or []
-        if FINALIZER in finalizers:
-            return raw
-        answer = await self._context.client.patch_finalizers(
-            resource,
-            metadata["namespace"],
-            metadata["name"],
-            uid=metadata["uid"],
-            resource_version=metadata["resourceVersion"],
-            finalizers=[*finalizers, FINALIZER],
-        )
-        self._context.learn(resource.kind, answer)
-        return answer
-
-    async def _measure(self, view: View, decision: Decision) -> Progress | None:
-        target, balancer, listener = view.target, view.load_balancer, decision.listener
-        if target is None or balancer is None or listener is None:
-            return None
-        provider = HAProxyProvider(self._context, target)
-        handed = await provider.observe(listener)
-        if handed.manifest is None:
-            return None
-        return measure(
-            target,
-            listener,
-            handed.manifest,
-            handed.bundles,
-            nodes_of(self._context, target),
-            min_nodes=balancer.spec.haproxy.min_nodes if balancer.spec.haproxy else 1,
-            now=self._context.clock.now(),
-        )
 
     def _note(self, key: Key, view: View, decision: Decision, progress: Progress | None) -> None:
         unsettled = progress is not None and not progress.settled
@@ -259,11 +190,13 @@ class FrontendReconciler:
     def _wake_losers(self, key: Key, target: ObjectName) -> None:
         self._context.enqueue(loser for loser in self._losers.on(target) if loser != key)
 
-    def _in_grace(self, key: Key, decision: Decision, progress: Progress | None) -> bool:
-        """Whether the only news is that nodes are at work on what was handed over just now."""
+    def _in_grace(self, view: View, decision: Decision, progress: Progress | None) -> bool:
+        """Whether the only news is that its load balancer is at work on what was handed over just now."""
         if decision.problems or progress is None or progress.worst.state != "Pending":
             return False
-        handed = self._handed_at.get(key)
+        if progress.claims or progress.task is not None:
+            return False
+        handed = self._deliveries.handed_at(view.frontend.metadata.object_name)
         return handed is not None and self._context.clock.monotonic() - handed < _GRACE
 
     def _next(
@@ -273,7 +206,11 @@ class FrontendReconciler:
         now = self._context.clock.now()
         waits = [_POLL_NODES] if key in self._leaving else []
         if progress is not None and not progress.settled:
-            waits.append(_GRACE if self._in_grace(key, decision, progress) else _POLL_NODES)
+            waits.append(
+                _GRACE
+                if self._in_grace(observation.view, decision, progress)
+                else progress.poll.total_seconds()
+            )
         if observation.unresolved:
             waits.append(_POLL_UNRESOLVED)
         if observation.polled:
@@ -331,7 +268,7 @@ class FrontendReconciler:
         waiting = [
             node
             for target in self._places(frontend)
-            for node in release.waited_for(self._context, target, frontend)
+            for node in self._deliveries.at(target).waited_for(target, frontend)
         ]
         status = releasing(frontend, waiting, now)
         await statuses.write(self._context, FRONTENDS, raw, status)
@@ -353,7 +290,8 @@ class FrontendReconciler:
             async with self._context.domains.exclusive(
                 target_domain(target), patience=_PATIENCE_FOR_DOMAIN
             ):
-                gone = await release.take_off(self._context, target, frontend, since=since)
+                delivery = self._deliveries.at(target)
+                gone = await delivery.take_off(target, frontend, since=since)
             self._wake_losers(key, target)
             if not gone:
                 self._pending.set(key, target)
@@ -371,9 +309,16 @@ class FrontendReconciler:
         held = self._held.pop(key, None)
         if held is not None:
             self._wake_losers(key, held[0])
-        self._handed_at.pop(key, None)
+        self._deliveries.forget(ObjectName(key.namespace, key.name))
         self._leaving.pop(key, None)
         self._observer.forget(key.namespace, key.name)
+
+
+def _with_findings(decision: Decision, progress: Progress | None) -> Decision:
+    """The decision with what its load balancer has found wrong with it."""
+    if progress is None or not progress.problems:
+        return decision
+    return replace(decision, problems=(*decision.problems, *progress.problems))
 
 
 def _held_names(view: View, decision: Decision) -> frozenset[str]:

@@ -27,7 +27,7 @@ from certfront.reconcilers.frontends.handover import (
     read_manifest,
     secrets_of,
 )
-from certfront.reconcilers.frontends.observation import nodes_of
+from certfront.reconcilers.frontends.leases import nodes_of
 from certfront.reconcilers.stores import SECRET
 
 PATIENCE = timedelta(seconds=60)

@@ -10,27 +10,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from certfront.loadbalancers import reasons
-from certfront.loadbalancers.haproxy import reasons as node_reasons
-from certfront.loadbalancers.haproxy.watermark import Verdict
+from certfront.loadbalancers.identity import same_fingerprint
 from certfront.loadbalancers.listeners import Decision, View
 from certfront.loadbalancers.problems import ConditionType, Problem
+from certfront.loadbalancers.protocol import ProviderTask
 from certfront.model.columns import column
 from certfront.model.conditions import Condition, ConditionStatus, find, merged, with_page
 from certfront.model.frontend import Frontend, FrontendStatus, InstalledCertificate
-from certfront.model.meta import FINALIZER
+from certfront.model.meta import FINALIZER, ObjectName
 from certfront.model.reasons import Reason
 from certfront.model.settings import Settings
 from certfront.model.tasks import Task, advance, begin, finish, remember
 from certfront.model.times import from_text, to_text
-from certfront.reconcilers.frontends.progress import Progress
-
-SETTLING_PATIENCE = timedelta(seconds=60)
-"""For so long nodes may take to follow a renewal before the frontend is told as not served."""
+from certfront.reconcilers.frontends.progress import Installing, Part, Progress
+from certfront.reconcilers.targets.fleet import named_installed
 
 # The bounds of the lists in the CRD.
 _MOST_HOSTNAMES = 512
@@ -79,7 +77,9 @@ def report(view: View, decision: Decision, progress: Progress | None) -> Fronten
         load_balancer=str(view.target) if view.target else held.load_balancer,
         certificate=column(_certificate_names(frontend)),
         not_after=min((c.not_after for c in installed if c.not_after), default=""),
-        frontend_id=before.frontend_id,
+        frontend_id=before.frontend_id
+        if progress is None or not progress.frontend_id
+        else progress.frontend_id,
     )
 
 
@@ -88,13 +88,20 @@ def _states(
 ) -> dict[ConditionType, _State]:
     served = _served(view, decision, progress)
     return {
-        "Accepted": _first(decision.problems, "Accepted")
-        or _State(status="True", reason=reasons.ACCEPTED),
+        "Accepted": _first(decision.problems, "Accepted") or _accepted(progress),
         "ResolvedRefs": _first(decision.problems, "ResolvedRefs")
         or _State(status="True", reason=reasons.RESOLVED),
         "Programmed": _programmed(view, decision, progress),
         "Served": served,
     }
+
+
+def _accepted(progress: Progress | None) -> _State:
+    """True, with what a person should know about it where there is something."""
+    notice = next(iter(() if progress is None else progress.notices), None)
+    if notice is None:
+        return _State(status="True", reason=reasons.ACCEPTED)
+    return _State(status="True", reason=notice.reason, message=notice.message)
 
 
 def _first(problems: Sequence[Problem], kind: ConditionType) -> _State | None:
@@ -116,16 +123,19 @@ def _first(problems: Sequence[Problem], kind: ConditionType) -> _State | None:
 
 
 def _programmed(view: View, decision: Decision, progress: Progress | None) -> _State:
+    found = _first(decision.problems, "Programmed")
+    if found is not None:
+        return found
     if decision.listener is None or progress is None:
         return _State(
             status="False",
             reason=reasons.NOT_PROGRAMMED,
             message=f"Nothing new was handed to the load balancer{_what_stays(view, decision)}.",
         )
-    verdict = progress.configuration
-    if verdict.served or _settling(view, verdict):
-        return _State(status="True", reason=reasons.PROGRAMMED, message=_count(verdict))
-    return _behind(verdict)
+    part = progress.configuration
+    if part.good or _settling(view, progress, part):
+        return _State(status="True", reason=reasons.PROGRAMMED, message=progress.where)
+    return _behind(part)
 
 
 def _what_stays(view: View, decision: Decision) -> str:
@@ -152,29 +162,43 @@ def _served(view: View, decision: Decision, progress: Progress | None) -> _State
             message="There is no certificate to serve yet.",
         )
     behind = [
-        verdict
-        for _, verdict in progress.certificates
-        if not verdict.served and not _settling(view, verdict)
+        one.part
+        for one in progress.certificates
+        if not one.part.good and not _settling(view, progress, one.part)
     ]
     if behind:
-        return _behind(min(behind, key=lambda v: v.state != "Failed"))
-    return _State(status="True", reason=reasons.SERVED, message=_count(progress.configuration))
+        return _behind(min(behind, key=lambda part: part.state != "Failed"))
+    if any(one.part.state == "Unprobed" for one in progress.certificates):
+        return _State(
+            status="Unknown",
+            reason=reasons.NOTHING_TO_PROBE,
+            message="It is installed; there is no address at which a handshake could show it. "
+            "Set spec.probeAddress of the LoadBalancer.",
+        )
+    return _State(status="True", reason=reasons.SERVED, message=_served_by(progress))
 
 
-def _settling(view: View, verdict: Verdict) -> bool:
+def _served_by(progress: Progress) -> str:
+    """Who serves it and, where it is known, what has shown that."""
+    parts = (one.part for one in progress.certificates)
+    shown = next((part.message for part in parts if part.state == "Served"), progress.where)
+    return progress.where if shown == progress.where else f"{progress.where}: {shown}"
+
+
+def _settling(view: View, progress: Progress, part: Part) -> bool:
     """Whether a Ready frontend only follows a change of another object, such as a renewal.
 
-    What was served before is served until the nodes have come so far, so nothing turns False.
+    What was served before is served until its load balancer has come so far, so nothing turns False.
     """
     status = view.frontend.status
-    if verdict.state != "Pending" or not _ready_now(status):
+    if part.state != "Pending" or not _ready_now(status):
         return False
     if status.observed_generation != view.frontend.metadata.generation:
         return False
     task = status.task
     if task is None or task.status != "doing" or not task.start_time:
         return True
-    return view.now - from_text(task.start_time) <= SETTLING_PATIENCE
+    return view.now - from_text(task.start_time) <= progress.patience
 
 
 def _ready_now(status: FrontendStatus) -> bool:
@@ -182,52 +206,16 @@ def _ready_now(status: FrontendStatus) -> bool:
     return ready is not None and ready.status == "True"
 
 
-def _behind(verdict: Verdict) -> _State:
-    """Why not every node has come so far."""
-    if verdict.state == "Failed":
-        told = "; ".join(
-            f"{node}: {failure.reason}: {failure.message.rstrip('.')}".removesuffix(": ")
-            for node, failure in verdict.failed[:3]
-        )
-        given = verdict.failed[0][1].reason if verdict.failed else ""
-        return _State(
-            status="False",
-            reason=reasons.NODE_FAILED,
-            message=f"{told}.",
-            wrong=True,
-            page=node_reasons.page_of(given, reasons.NODE_FAILED),
-        )
-    if verdict.state == "TooFewNodes":
-        return _State(
-            status="False",
-            reason=reasons.TOO_FEW_NODES,
-            message=f"{_count(verdict)} can serve{_down(verdict)}: fewer than the load balancer "
-            "needs.",
-            wrong=True,
-        )
-    if verdict.state == "Unknown":
-        return _State(
-            status="False",
-            reason=reasons.NODE_FAILED,
-            message=f"{', '.join(verdict.waiting[:5])}: more failures than are listed; "
-            "see the agent's log.",
-            wrong=True,
-        )
+def _behind(part: Part) -> _State:
+    """Why it has not come so far."""
     return _State(
         status="False",
-        reason=reasons.WAITING_FOR_NODES,
-        message=f"Waiting for {', '.join(verdict.waiting[:5])}.",
+        reason=part.reason,
+        message=part.message,
+        stalled=part.stalled,
+        wrong=part.wrong or part.state != "Pending",
+        page=part.page,
     )
-
-
-def _count(verdict: Verdict) -> str:
-    return f"{verdict.current} of {verdict.total} node{'s' if verdict.total != 1 else ''}"
-
-
-def _down(verdict: Verdict) -> str:
-    """Which nodes do not count, and why; nothing where all do."""
-    told = "; ".join(f"{node}: {why}" for node, why in verdict.down[:_MOST_NODES_TOLD])
-    return f"; {told}" if told else ""
 
 
 def _ready(
@@ -248,7 +236,7 @@ def _ready(
         return _State(status="True", reason=reasons.DISABLED, message="spec.disabled is true.")
     if not false:
         where = f"on {view.target} by {states['Programmed'].message}"
-        down = "" if progress is None else _down(progress.configuration)
+        down = "" if progress is None else progress.down
         return _State(status="True", reason=reasons.SERVED, message=f"Served {where}{down}.")
     return min(
         false, key=lambda s: (not s.stalled, s.reason != reasons.CERTIFICATE_EXPIRED, not s.wrong)
@@ -287,16 +275,56 @@ def _installed(
         return ()
     if decision.listener is None or progress is None:
         return before.installed if _holds_anything(frontend) else ()
-    held = {(c.name, c.fingerprint): c for c in before.installed}
+    owner = frontend.metadata.object_name
+    held = {_identity(one): one for one in before.installed}
+    found: dict[tuple[str, str, str], InstalledCertificate] = {}
+    for one in progress.certificates:
+        entry = _entry(owner, one)
+        if one.there is None:
+            # Nobody can tell now: what was told of it stays, whatever its fingerprint.
+            found.update(
+                (_identity(former), former)
+                for former in before.installed
+                if (former.namespace, former.name) == (entry.namespace, entry.name)
+            )
+            continue
+        if one.there or _is_remembered(one, held.get(_identity(entry))):
+            found[_identity(entry)] = entry
+        for former in before.installed:
+            same = (former.namespace, former.name) == (entry.namespace, entry.name)
+            if same and any(same_fingerprint(former.fingerprint, old) for old in one.superseded):
+                found.setdefault(_identity(former), msgspec.structs.replace(former, verified=False))
+    for source, fingerprint, not_before in progress.claims:
+        claim = InstalledCertificate(**named_installed(source, owner), fingerprint=fingerprint)
+        old = held.get(_identity(claim))
+        if not_before is not None and old is not None and old.since < to_text(not_before):
+            del held[_identity(claim)]
+        found.setdefault(_identity(claim), claim)
     return tuple(
-        InstalledCertificate(
-            name=binding.source.name,
-            fingerprint=binding.fingerprint,
-            not_after=to_text(binding.not_after) if binding.not_after else "",
-            since=_since(held.get((binding.source.name, binding.fingerprint)), now),
-            verified=verdict.served,
-        )
-        for binding, verdict in progress.certificates[:_MOST_INSTALLED]
+        msgspec.structs.replace(one, since=_since(held.get(_identity(one)), one, now))
+        for one in list(found.values())[:_MOST_INSTALLED]
+    )
+
+
+def _is_remembered(one: Installing, former: InstalledCertificate | None) -> bool:
+    """Whether the status says of a certificate that was not seen that it was about to be created."""
+    return former is not None and not one.there and not former.provider_id
+
+
+def _identity(one: InstalledCertificate) -> tuple[str, str, str]:
+    return one.namespace, one.name, one.fingerprint
+
+
+def _entry(owner: ObjectName, one: Installing) -> InstalledCertificate:
+    binding = one.binding
+    return InstalledCertificate(
+        **named_installed(binding.source, owner),
+        fingerprint=one.fingerprint,
+        not_after=to_text(binding.not_after) if binding.not_after else "",
+        provider_id=one.provider_id,
+        verified=one.part.state == "Served",
+        key_algorithm=str(binding.key_type),
+        hostnames=binding.hostnames[:_MOST_HOSTNAMES],
     )
 
 
@@ -329,8 +357,10 @@ def _holds_anything(frontend: Frontend) -> bool:
     return FINALIZER in frontend.metadata.finalizers
 
 
-def _since(held: InstalledCertificate | None, now: datetime) -> str:
-    return held.since if held is not None and held.since else to_text(now)
+def _since(held: InstalledCertificate | None, one: InstalledCertificate, now: datetime) -> str:
+    """Since when it is there as it is: another object at the provider is another certificate."""
+    same = held is not None and held.provider_id in ("", one.provider_id)
+    return held.since if held is not None and same and held.since else to_text(now)
 
 
 def _task(
@@ -353,6 +383,7 @@ def _task(
         history = history if held is None else remember(history, held)
         held = begin(_task_id(frontend, installed, now), "installCertificate", now)
     if done:
+        held = msgspec.structs.replace(held, action="installCertificate")
         return finish(held, "done", message="", now=now), history
     if ready.stalled:
         return finish(held, "error", message=ready.message, now=now), history
@@ -382,12 +413,14 @@ def _news(
 def _under_way(
     task: Task, progress: Progress | None, ready: _State, decision: Decision, now: datetime
 ) -> Task:
+    if progress is not None and progress.task is not None:
+        return _mirrored(task, progress.task, progress.worst.message, now)
     if progress is not None and not progress.settled and progress.worst.state == "Pending":
         return advance(
             task,
-            step=reasons.WAITING_FOR_NODES.name,
+            step=progress.worst.reason.name,
             progress=50,
-            message=_behind(progress.worst).message,
+            message=progress.worst.message,
             now=now,
         )
     waiting = bool(decision.problems) or progress is None or progress.settled
@@ -401,6 +434,24 @@ def _under_way(
     if blocked == task:
         return task
     return msgspec.structs.replace(blocked, last_update_time=to_text(now))
+
+
+def _mirrored(task: Task, theirs: ProviderTask, message: str, now: datetime) -> Task:
+    """The provider's own task, field by field; ours keeps its id and attempt."""
+    mirrored = msgspec.structs.replace(
+        task,
+        action=theirs.action,
+        status=theirs.status,
+        progress=theirs.progress,
+        step=reasons.WAITING_FOR_PROVIDER.name,
+        message=message,
+        start_time=task.start_time if theirs.created is None else to_text(theirs.created),
+        done_time="" if theirs.done is None else to_text(theirs.done),
+        provider_id=theirs.id,
+    )
+    if mirrored == task:
+        return task
+    return msgspec.structs.replace(mirrored, last_update_time=to_text(now))
 
 
 def _task_id(frontend: Frontend, installed: tuple[InstalledCertificate, ...], now: datetime) -> str:

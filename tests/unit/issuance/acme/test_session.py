@@ -20,6 +20,7 @@ from certfront.issuance.acme.problems import (
 )
 from certfront.issuance.acme.session import NONCE_ATTEMPTS, Session
 from certfront.issuance.acme.transport import deadline
+from certfront.model.addresses import AllowedAddresses
 from certfront.model.clock import FrozenClock, SystemClock
 from tests.unit.issuance.acme.conftest import MakeSession
 from tests.unit.issuance.acme.harness import request_for
@@ -273,7 +274,7 @@ def test_loopback_is_refused_unless_allowed(make_session: MakeSession, stub: Stu
     ],
 )
 def test_which_addresses_may_be_connected_to(address: str, permitted: bool) -> None:
-    assert permitted is AllowedEndpoints(["127.5.0.0/16"]).permits(address)
+    assert permitted is AllowedAddresses(["127.5.0.0/16"]).permits(address)
 
 
 def test_the_checked_address_is_the_one_connected_to(make_session: MakeSession, stub: Stub) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from certfront.loadbalancers.haproxy.checks import check
 from certfront.loadbalancers.haproxy.handover import (
     Challenge,
     Challenges,
@@ -88,7 +89,7 @@ def test_a_released_manifest_omits_everything() -> None:
 
 def test_a_newer_version_is_told_from_garbage() -> None:
     with pytest.raises(NewerVersion):
-        read_manifest(encoded(version=2, something="else"))
+        read_manifest(encoded(version=3, something="else"))
 
 
 @pytest.mark.parametrize(
@@ -144,3 +145,39 @@ def test_a_challenge_outside_rfc_8555s_characters_is_refused(changes: dict[str, 
 def test_too_many_challenges_are_refused() -> None:
     with pytest.raises(InvalidHandover):
         challenge_secret(LB, certificate=ObjectName("shop", "a"), challenges=[GOOD] * 201)
+
+
+BARE = manifest(http_port=None, https_only=None, farm=None)
+
+
+def test_certificates_alone_are_asked_for_in_a_version_that_an_older_agent_refuses() -> None:
+    """It would make a listener on a port that another program has."""
+    held = msgspec.structs.replace(BARE, manage="CertificatesOnly")
+    secret = manifest_secret(LB, held)
+    assert read_manifest(secret["data"]) == held
+    content = json.loads(base64.b64decode(secret["data"]["manifest.json"]))
+    assert content["version"] == 2
+    assert manifest_secret(LB, released(held)) == manifest_secret(LB, released(BARE))
+    with pytest.raises(InvalidHandover, match="version 1"):
+        read_manifest(encoded(**{**content, "version": 1}))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"ssl": False},
+        {"http_port": 80},
+        {"challenge_port": 80},
+        {"default_bundle": "bundle-a"},
+        {"hsts": HSTS()},
+        {"redirect_location": "https://a.example/"},
+        {"denied_sources": ("10.0.0.0/8",)},
+    ],
+    ids=str,
+)
+def test_certificates_alone_go_with_nothing_of_a_listener(more: dict[str, Any]) -> None:
+    held = msgspec.structs.replace(BARE, manage="CertificatesOnly")
+    check(held)
+    check(msgspec.structs.replace(BARE, **more))
+    with pytest.raises(InvalidHandover, match="CertificatesOnly"):
+        check(msgspec.structs.replace(held, **more))

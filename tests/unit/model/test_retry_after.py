@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certfront.issuance.acme.retry_after import LONGEST_SECONDS, seconds, seconds_in_text
+from certfront.model.retry_after import LONGEST_SECONDS, seconds, seconds_in_text
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 """`Retry-After` in both of its forms, as clamped seconds (RFC 9110 section 10.2.3).
 
-Used by `session`, for headers and for the text of rate-limit answers. `acme` has a
-parser of its own that reads HTTP-dates as local time; it is never called.
+Used for CAs (headers, and the text of rate-limit answers) and for the APIs of load balancers. `acme`
+has a parser of its own that reads HTTP-dates as local time; it is never called.
 """
 
 import re

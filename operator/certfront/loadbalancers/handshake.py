@@ -1,8 +1,8 @@
 """A fresh TLS handshake: what a client really gets for a name, and from which worker.
 
 Sessions are never resumed (up to HAProxy 3.4 a resumed one shows the certificate of before).
-Certificates are compared by fingerprint, not verified: self-signed ones are served too. Used by
-`proving`.
+Certificates are compared by fingerprint, not verified: self-signed ones are served too. Used by the
+agent beside HAProxy, and by the reconcilers for load balancers that a provider runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
-from certfront.loadbalancers.haproxy.configuration import Proof
 from certfront.model.keys import KeyAlgorithm
 
 _SECONDS: Final = 5.0
@@ -28,10 +27,14 @@ class HandshakeFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The leaf's SHA-256 (upper-case hex without colons), and the pid that the answer named."""
+    """The leaf's SHA-256 (upper-case hex without colons), and the pid that the answer named.
+
+    `sha1` is for comparing with providers that tell no other fingerprint.
+    """
 
     fingerprint: str
     pid: int | None
+    sha1: str = ""
 
 
 def sni_for(hostname: str | None) -> str | None:
@@ -41,18 +44,24 @@ def sni_for(hostname: str | None) -> str | None:
     return f"{_ANY_LABEL}{hostname[1:]}" if hostname.startswith("*.") else hostname
 
 
-def context_for(proof: Proof) -> ssl.SSLContext:
-    """A client that can only be content with the key type of the proof, where that can be asked for.
+def context_for(key_type: KeyAlgorithm, *, tls13_only: bool = False) -> ssl.SSLContext:
+    """A client that can only be content with that key type, where that can be asked for.
 
-    TLS 1.3 does not let this client choose; there, an alternative of the name is as good.
+    TLS 1.3 does not let this client choose; there, another certificate of the name is as good.
     """
+    context = any_context()
+    if not tls13_only:
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+        kind = "RSA" if key_type is KeyAlgorithm.RSA else "ECDSA"
+        context.set_ciphers(f"ECDHE+a{kind}+AESGCM")
+    return context
+
+
+def any_context() -> ssl.SSLContext:
+    """A client that is content with any certificate of any key type."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    if not proof.tls13_only:
-        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-        kind = "RSA" if proof.key_type is KeyAlgorithm.RSA else "ECDSA"
-        context.set_ciphers(f"ECDHE+a{kind}+AESGCM")
     return context
 
 
@@ -92,7 +101,11 @@ async def _probe(
         pid = await _worker(reader, writer) if isinstance(target, str) else None
     finally:
         writer.transport.abort()
-    return Seen(fingerprint=hashlib.sha256(leaf).hexdigest().upper(), pid=pid)
+    return Seen(
+        fingerprint=hashlib.sha256(leaf).hexdigest().upper(),
+        pid=pid,
+        sha1=hashlib.sha1(leaf, usedforsecurity=False).hexdigest().upper(),
+    )
 
 
 async def _worker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int | None:
