@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from certfront.loadbalancers.kinds import ProviderKind
+from certfront.loadbalancers.ovh.kind import KIND as OVH
 from certfront.loadbalancers.protocol import Capabilities
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.loadbalancer import LoadBalancer
 
-KINDS: Final[Mapping[str, ProviderKind]] = {}
+KINDS: Final[Mapping[str, ProviderKind]] = {
+    "OVH": OVH,
+}
 """The types that are reached by a provider's API."""
 
 HAPROXY: Final = Capabilities(
