@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from certfront.loadbalancers.kinds import ProviderKind
+from certfront.loadbalancers.kong.provider import KIND as KONG
 from certfront.loadbalancers.ovh.kind import KIND as OVH
 from certfront.loadbalancers.protocol import Capabilities
 from certfront.model.keys import KeyAlgorithm
@@ -11,6 +12,7 @@ from certfront.model.loadbalancer import LoadBalancer
 
 KINDS: Final[Mapping[str, ProviderKind]] = {
     "OVH": OVH,
+    "Kong": KONG,
 }
 """The types that are reached by a provider's API."""
 
