@@ -7,11 +7,13 @@ from certfront.loadbalancers.kinds import ProviderKind
 from certfront.loadbalancers.kong.provider import KIND as KONG
 from certfront.loadbalancers.ovh.kind import KIND as OVH
 from certfront.loadbalancers.protocol import Capabilities
+from certfront.loadbalancers.rackspace.kind import KIND as RACKSPACE
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.loadbalancer import LoadBalancer
 
 KINDS: Final[Mapping[str, ProviderKind]] = {
     "OVH": OVH,
+    "Rackspace": RACKSPACE,
     "Kong": KONG,
 }
 """The types that are reached by a provider's API."""
