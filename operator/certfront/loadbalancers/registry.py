@@ -5,6 +5,7 @@ from typing import Final
 
 from certfront.loadbalancers.kinds import ProviderKind
 from certfront.loadbalancers.kong.provider import KIND as KONG
+from certfront.loadbalancers.openscaler.kind import KIND as OPENSCALER
 from certfront.loadbalancers.ovh.kind import KIND as OVH
 from certfront.loadbalancers.protocol import Capabilities
 from certfront.loadbalancers.rackspace.kind import KIND as RACKSPACE
@@ -15,6 +16,7 @@ KINDS: Final[Mapping[str, ProviderKind]] = {
     "OVH": OVH,
     "Rackspace": RACKSPACE,
     "Kong": KONG,
+    "OpenScaler": OPENSCALER,
 }
 """The types that are reached by a provider's API."""
 
