@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from certfront.loadbalancers.aws.application.provider import KIND as AWS_APPLICATION
+from certfront.loadbalancers.aws.classic.provider import KIND as AWS_CLASSIC
 from certfront.loadbalancers.kinds import ProviderKind
 from certfront.loadbalancers.kong.provider import KIND as KONG
 from certfront.loadbalancers.openscaler.kind import KIND as OPENSCALER
@@ -14,6 +16,8 @@ from certfront.model.loadbalancer import LoadBalancer
 
 KINDS: Final[Mapping[str, ProviderKind]] = {
     "OVH": OVH,
+    "AWSClassic": AWS_CLASSIC,
+    "AWSApplication": AWS_APPLICATION,
     "Rackspace": RACKSPACE,
     "Kong": KONG,
     "OpenScaler": OPENSCALER,
