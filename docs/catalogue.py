@@ -5,10 +5,14 @@ chapters of those that show in the same place and heal in the same way. docs/rea
 docs/reasons.json are made from `CATALOGUE` (by `generate`); a test compares both with the source.
 """
 
+import importlib
+import importlib.util
+import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from certfront import loadbalancers
 from certfront.issuance.acme.reasons import REASONS as ACME
 from certfront.issuance.reasons import REASONS as ISSUANCE
 from certfront.loadbalancers.haproxy.reasons import REASONS as NODES
@@ -37,6 +41,17 @@ _BALANCER: Final[Commands] = (
     "kubectl describe lbsvc NAME -n NAMESPACE",
     "kubectl get lease -n NAMESPACE -l certfront.io/load-balancer=NAME",
 )
+_CREDENTIALS: Final[Commands] = (
+    "kubectl describe lbsvc NAME -n NAMESPACE",
+    "kubectl get secret SECRET -n NAMESPACE -o jsonpath='{.data}' | jq keys",
+    "# to have a change of it noticed at once:",
+    "kubectl label secret SECRET -n NAMESPACE certfront.io/secret=source",
+)
+_ORDER: Final[Commands] = (
+    *_CERTIFICATE,
+    "# when the records of all names lead to the load balancer:",
+    'kubectl annotate lbcert NAME -n NAMESPACE certfront.io/renew="$(date +%s)" --overwrite',
+)
 _NODES: Final[Commands] = (
     (
         "kubectl get lbsvc NAME -n NAMESPACE -o jsonpath='{range .status.nodes[*]}"
@@ -64,6 +79,13 @@ _UPLOAD: Final[Commands] = (
 _PAIR_STAYS: Final = "What the Secret holds stays as it is, and the frontends serve it on."
 _LISTENER_STAYS: Final = "What was installed stays served; nothing new is handed to the nodes."
 _NODE_STAYS: Final = "The node serves on what it served before; the other nodes are not concerned."
+_PROVIDER_STAYS: Final = (
+    "What is installed: nothing is changed or removed at the provider while it cannot be read."
+)
+_REST_GOES_ON: Final = (
+    "What was installed before, and everything else on the load balancer: the other certificates and "
+    "frontends go on."
+)
 _ALL_WELL: Final = "Everything that was asked for."
 
 _CURED_ELSEWHERE: Final = (
@@ -382,6 +404,10 @@ _PKI_CHAPTERS: Final = (
 )
 
 _FRONTEND_READY: Final = "LoadBalancerFrontend: `Ready`, if it is the worst"
+_FRONTENDS_TOO: Final = (
+    "LoadBalancerFrontend: `Programmed` and `Served` are False, if something is still to be done"
+)
+_AT_WORK: Final = "LoadBalancerFrontend: `Programmed` or `Served` is False, `Progressing` is True"
 
 _LOAD_BALANCER_CHAPTERS: Final = (
     _Chapter(
@@ -424,16 +450,6 @@ _LOAD_BALANCER_CHAPTERS: Final = (
         served=_LISTENER_STAYS,
         heals=_PERSON,
         commands=(*_FRONTEND, *_BALANCER),
-    ),
-    _Chapter(
-        names=("UnsupportedType",),
-        where=(
-            "LoadBalancer: `Ready` is False, `Stalled` is True",
-            "LoadBalancerFrontend: `Accepted` is False",
-        ),
-        served=_LISTENER_STAYS,
-        heals=_PERSON,
-        commands=_BALANCER,
     ),
     _Chapter(
         names=(
@@ -564,6 +580,119 @@ _LOAD_BALANCER_CHAPTERS: Final = (
         heals="Yes, as soon as a frontend uses the Certificate on a load balancer that grants the "
         "names.",
     ),
+    _Chapter(
+        names=("ProviderUnavailable", "RateLimited"),
+        where=("LoadBalancer: `Ready` is False, `Reconciling` is True", _FRONTENDS_TOO),
+        served=_PROVIDER_STAYS,
+        heals="Yes: the provider is asked again when its Retry-After is over, else ever more rarely, "
+        "once a minute at last.",
+        commands=_BALANCER,
+    ),
+    _Chapter(
+        names=("CredentialsNotFound", "CredentialsRefused"),
+        where=("LoadBalancer: `Ready` is False, `Reconciling` is True", _FRONTENDS_TOO),
+        served=_PROVIDER_STAYS,
+        heals="No, but a change of the Secret is noticed: at once if it has the label "
+        "certfront.io/secret: source, else within five minutes.",
+        commands=_CREDENTIALS,
+    ),
+    _Chapter(
+        names=("EndpointRefused", "TargetNotFound", "DuplicateTarget"),
+        where=("LoadBalancer: `Ready` is False, `Reconciling` is True", _FRONTENDS_TOO),
+        served=_PROVIDER_STAYS,
+        heals="Yes, once the settings, the installation or the provider's side is right: it is looked "
+        "at again every few minutes at least.",
+        commands=("kubectl get lbsvc -A", *_BALANCER),
+    ),
+    _Chapter(
+        names=("QuotaExceeded", "RefusedByProvider"),
+        where=("LoadBalancerFrontend: `Programmed` or `Served` is False", _FRONTEND_READY),
+        served=_REST_GOES_ON,
+        heals="Seldom: it is tried again now and then, and at once when the frontend or the "
+        "certificate changes.",
+        commands=(*_FRONTEND, *_BALANCER),
+    ),
+    _Chapter(
+        names=("NameTaken", "ListenerExists", "ListenerNotFound"),
+        where=("LoadBalancerFrontend: `Accepted` or `Programmed` is False", _FRONTEND_READY),
+        served=_REST_GOES_ON,
+        heals="Yes, when what is in the way at the provider is gone, or what is missing is there: "
+        "it is looked at again within ten minutes.",
+        commands=_FRONTEND,
+    ),
+    _Chapter(
+        names=("KeyTypeUnsupported",),
+        where=("LoadBalancerFrontend: `ResolvedRefs` is False", _FRONTEND_READY),
+        served="The other certificates of the frontend, and for this one what was installed before.",
+        heals=_CURED_ELSEWHERE,
+        commands=(*_FRONTEND, "kubectl get lbcert -n NAMESPACE"),
+    ),
+    _Chapter(
+        names=("PreconditionUnverified",),
+        where=("LoadBalancerFrontend: `Accepted` is True with this reason",),
+        served="Everything that was asked for, if the setting is made.",
+        heals="It is a note, and stays as long as the spec needs the setting.",
+        commands=_FRONTEND,
+    ),
+    _Chapter(
+        names=("Applying", "WaitingForProvider"),
+        where=(_AT_WORK, "LoadBalancer: `Ready` is False, until the provider has answered once"),
+        served="What was served before, until the provider is done.",
+        heals="Yes: it is a step on the way. A restart of the operator goes on from here.",
+        commands=_FRONTEND,
+    ),
+    _Chapter(
+        names=("InUse",),
+        where=("LoadBalancerFrontend: told while it is deleted; else in the operator's log only",),
+        served="Everything that is still referred to; that is why nothing is removed yet.",
+        heals="Yes: the removal is tried again until nothing uses it any more.",
+        commands=_FRONTEND,
+    ),
+    _Chapter(
+        names=("WaitingForHandshake",),
+        where=("LoadBalancerFrontend: `Served` is False, `Progressing` is True", _FRONTEND_READY),
+        served="What the handshake shows, as the message says.",
+        heals="Yes, when the provider has brought the certificate to where clients connect; a "
+        "handshake is tried every few seconds.",
+        commands=(
+            *_FRONTEND,
+            (
+                "openssl s_client -connect ADDRESS:PORT -servername HOSTNAME </dev/null |"
+                " openssl x509 -noout -fingerprint -sha256 -dates"
+            ),
+        ),
+    ),
+    _Chapter(
+        names=("OrderedAtProvider", "WaitingForFrontend"),
+        where=(
+            "Certificate of type Managed: `Progressing`, and `Ready` (False at the first issue)",
+        ),
+        served="What was served before, until the provider has issued.",
+        heals="Yes: it is a step on the way. A restart of the operator goes on from here.",
+        commands=_CERTIFICATE,
+    ),
+    _Chapter(
+        names=("ManagedOrderFailed", "NotRouted"),
+        where=("Certificate of type Managed: `Ready` or `Progressing`",),
+        served="The certificate that the provider issued before, until its end.",
+        heals="No. A person must see to the records of the names; then the provider is asked again by "
+        "the annotation.",
+        commands=_ORDER,
+    ),
+    _Chapter(
+        names=("ManagedByProvider",),
+        where=("Certificate of type Managed: `SecretAvailable` is False",),
+        served=_ALL_WELL,
+        heals=_NOTHING,
+        commands=_CERTIFICATE,
+    ),
+    _Chapter(
+        names=("LeftAtProvider",),
+        where=("LoadBalancer: a note; `Ready` stays True", "LoadBalancerFrontend: a warning Event"),
+        served=_ALL_WELL,
+        heals="No. A person removes it at the provider; it does no harm there.",
+        commands=_BALANCER,
+    ),
 )
 
 _NODE_CHAPTERS: Final = (
@@ -579,12 +708,75 @@ _NODE_CHAPTERS: Final = (
     ),
 )
 
+_PROVIDER_CHAPTERS: Final = (
+    _Chapter(
+        names=("ServiceNotActive", "LoadBalancerState", "DatabaseRequired", "ProtocolUnsuited"),
+        where=(
+            "LoadBalancer: `Ready`",
+            "LoadBalancerFrontend: `Accepted` or `Programmed` is False",
+            _FRONTEND_READY,
+        ),
+        served=_PROVIDER_STAYS,
+        heals="Yes, as soon as the provider's side is right: it is looked at again within ten minutes.",
+        commands=_BALANCER,
+    ),
+    _Chapter(
+        names=("OrderOverdue",),
+        where=("Certificate of type Managed: `Ready` or `Progressing`",),
+        served="The certificate that the provider issued before, until its end.",
+        heals="Only if the records of the names are corrected, or the provider ends its task.",
+        commands=_ORDER,
+    ),
+    _Chapter(
+        names=(
+            "HSTSAgeByProvider",
+            "OldTLSPermitted",
+            "PlainHTTPRefused",
+            "LeftBound",
+            "PlainListenerElsewhere",
+        ),
+        where=("LoadBalancer or LoadBalancerFrontend: a note; `Ready` stays True",),
+        served=_ALL_WELL,
+        heals="It is a note, and stays as long as it is true.",
+    ),
+)
+"""Reasons of one provider alone that show elsewhere than `_AT_ONE_PROVIDER` says."""
+
+_AT_ONE_PROVIDER: Final = _Chapter(
+    names=(),
+    where=("LoadBalancerFrontend: `Accepted` or `Programmed` is False", _FRONTEND_READY),
+    served=_REST_GOES_ON,
+    heals="Yes, when the cause is gone: the provider is looked at again within ten minutes, and at "
+    "once when the frontend changes.",
+    commands=_FRONTEND,
+)
+
+
+def provider_reasons() -> Mapping[str, tuple[Reason, ...]]:
+    """The reasons that only one provider has, by the name of its package."""
+    found: dict[str, tuple[Reason, ...]] = {}
+    for package in pkgutil.iter_modules(loadbalancers.__path__, f"{loadbalancers.__name__}."):
+        name = package.name.rpartition(".")[2]
+        if package.ispkg and name != "haproxy":
+            found[name] = _declared(f"{package.name}.reasons")
+    return found
+
+
+def _declared(module: str) -> tuple[Reason, ...]:
+    """None where a provider does with the reasons that all share."""
+    if importlib.util.find_spec(module) is None:
+        return ()
+    declared: tuple[Reason, ...] = importlib.import_module(module).REASONS
+    return declared
+
+
 _OWNERS: Final = (
     (ISSUANCE, _ISSUANCE_CHAPTERS),
     (ACME, _ACME_CHAPTERS),
     (PKI, _PKI_CHAPTERS),
     (LOAD_BALANCERS, _LOAD_BALANCER_CHAPTERS),
     (NODES, _NODE_CHAPTERS),
+    *((reasons, _PROVIDER_CHAPTERS) for reasons in provider_reasons().values()),
 )
 
 
@@ -602,7 +794,11 @@ def _collected() -> Mapping[str, tuple[Entry, ...]]:
 def _entries(reasons: Iterable[Reason], chapters: Iterable[_Chapter]) -> Iterator[Entry]:
     by_name = {name: chapter for chapter in chapters for name in chapter.names}
     for reason in reasons:
-        chapter = by_name[reason.name]
+        chapter = by_name.get(reason.name)
+        if chapter is None and chapters is _PROVIDER_CHAPTERS:
+            chapter = _AT_ONE_PROVIDER
+        if chapter is None:
+            raise LookupError(f"{reason.name} is in no chapter")
         yield Entry(
             reason=reason,
             where=chapter.where,
@@ -618,4 +814,5 @@ CATALOGUE: Final = _collected()
 REASONS: Final[Mapping[str, Reason]] = {
     name: entries[0].reason for name, entries in CATALOGUE.items()
 }
-"""Name to the reason of its owner: the first package of issuance, acme, pki, loadbalancers, haproxy."""
+"""Name to the reason of its owner: the first package of issuance, acme, pki, loadbalancers, haproxy, and
+then the providers."""
