@@ -29,6 +29,9 @@ from certfront.model.clock import Clock
 CALL_SECONDS: Final = 20.0
 """A whole exchange, the connection and the last byte of the answer included."""
 
+_LONGEST_QUOTE: Final = 200
+_LONGEST_WORD: Final = 40
+_SHORTEST_SECRET: Final = 6
 LARGEST_ANSWER: Final = 8 * 1024 * 1024
 _SHORT_PAUSE: Final = 2.0
 _SHORTEST_PAUSE: Final = 1.0
@@ -37,11 +40,12 @@ _WHERE_NONE_IS_NAMED: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back; header names are lower-case. The body is never shown."""
+    """What came back; header names are lower-case. The body is never shown, nor what was sent."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    sent: str = field(default="", repr=False)
 
     def json(self) -> Any:
         """The body as JSON; None for an empty one. Raises Unavailable where it is no JSON."""
@@ -53,6 +57,25 @@ class Answer:
             raise Unavailable(
                 reasons.PROVIDER_UNAVAILABLE, "The provider's answer is not JSON."
             ) from None
+
+    def quotable(self, text: str) -> str:
+        """The provider's own words for a message to people, or "" where they may hold what was sent.
+
+        They are one line, printable and at most 200 characters.
+        """
+        plain = " ".join(text.split())
+        if not plain or not plain.isprintable() or "-----" in plain:
+            return ""
+        if any(self._is_telling(word) for word in plain.split(" ")):
+            return ""
+        return plain if len(plain) <= _LONGEST_QUOTE else f"{plain[: _LONGEST_QUOTE - 1]}…"
+
+    def _is_telling(self, word: str) -> bool:
+        """Whether a word could be of a key or a credential: too long for one, or one that was sent."""
+        bare = word.strip("\"'.,:;()[]<>")
+        return len(bare) > _LONGEST_WORD or (
+            len(bare) >= _SHORTEST_SECRET and not bare.isalpha() and bare in self.sent
+        )
 
 
 class Pace:
@@ -146,6 +169,7 @@ class Exchange:
                     status=response.status,
                     headers={name.lower(): value for name, value in response.headers.items()},
                     body=await _bounded(response.content),
+                    sent=_sent(sent, body),
                 )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if isinstance(error.__cause__, _EndpointRefused):
@@ -240,6 +264,10 @@ def _refusal(host: str) -> str:
         f"{host} is at a loopback or link-local address, which this installation's allowEndpoints "
         "does not name."
     )
+
+
+def _sent(headers: Mapping[str, str], body: bytes | None) -> str:
+    return "\n".join((*headers.values(), (body or b"").decode("utf-8", "replace")))
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

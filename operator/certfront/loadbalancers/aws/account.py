@@ -28,6 +28,7 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.loaders import Loader
+from botocore.parsers import ResponseParserError
 
 from certfront.loadbalancers import kinds, reasons
 from certfront.loadbalancers.aws import faults
@@ -180,6 +181,9 @@ class Account:
             return answer
         except exceptions.ClientError as error:
             raised = faults.of_answer(error, _service_of(error, service))
+        except ResponseParserError:
+            # Its text is the body of the answer.
+            raised = Unavailable(reasons.PROVIDER_UNAVAILABLE, "The answer of AWS cannot be read.")
         except exceptions.BotoCoreError as error:
             raised = faults.of_exchange(error, service)
         except (OSError, ValueError) as error:

@@ -37,9 +37,6 @@ BETWEEN_ORDERS: Final = 1800.0
 
 _SUCCESS: Final = frozenset({200, 201, 202})
 _NOT_OFFERED: Final = frozenset({404, 405, 501})
-_LONGEST_QUOTE: Final = 200
-_LONGEST_WORD: Final = 64
-_SPACE: Final = re.compile(r"\s+")
 
 
 class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,9 +185,5 @@ def _told(what: str, answer: Answer) -> str:
     said = body.get("message") if isinstance(body, dict) else None
     if not isinstance(said, str):
         return f"{what}."
-    text = _SPACE.sub(" ", said).strip().rstrip(".")
-    unfit = not text.isprintable() or "-----" in text or not text
-    if unfit or any(len(word) > _LONGEST_WORD for word in text.split(" ")):
-        return f"{what}."
-    text = text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…"
-    return f"{what}: {text}."
+    text = answer.quotable(said).rstrip(".")
+    return f"{what}: {text}." if text else f"{what}."

@@ -239,7 +239,8 @@ class _Planner:
         wanted: dict[str, list[_Certificate]] = {}
         for one in self._held:
             binding = one.binding
-            if one.ssl is None and binding.managed is None and binding.pair is not None:
+            missing = one.ssl is None and binding.managed is None and binding.pair is not None
+            if missing and binding.pair is not None and not self._is_elsewhere(one.listener):
                 name = self._scope.certificate_name(binding.source, binding.fingerprint)
                 acts.setdefault(binding.fingerprint, Upload(name=name, pair=binding.pair))
                 wanted.setdefault(binding.fingerprint, []).append(one)
@@ -250,6 +251,15 @@ class _Planner:
                 step="Uploading",
                 about=_frontends_of(wanted[fingerprint]),
             )
+
+    def _is_elsewhere(self, listener: Listener) -> bool:
+        """Whether its port is somebody else's, or nobody's: every listener would offer what is stored."""
+        if listener.manage != "Listener":
+            return not self._frontends_of(listener)
+        return any(
+            frontend == listener.frontend and problem.reason is reasons.LISTENER_EXISTS
+            for frontend, problem in self._places.problems
+        )
 
     def _renames(self) -> Iterator[Operation[Act]]:
         """Ours under the name of a source that uses it no more, and what OVH issued on our order.

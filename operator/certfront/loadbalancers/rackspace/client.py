@@ -12,7 +12,6 @@ implementation lbrackspace/atlas-lb. Faults become `loadbalancers.errors` here a
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -34,9 +33,6 @@ from certfront.loadbalancers.rackspace.material import Material
 PAUSE: Final = 5.0
 """Seconds between two looks at a load balancer that is at work; 5 to 10 by the documentation."""
 
-_LONGEST_QUOTE: Final = 200
-_LONGEST_WORD: Final = 64
-_SPACE: Final = re.compile(r"\s+")
 
 Body = TypeVar("Body")
 
@@ -312,9 +308,4 @@ def fault_text(answer: Answer) -> str:
     errors = fault.get("validationErrors")
     details = errors.get("messages") if isinstance(errors, dict) else None
     said = [fault.get("message"), *(details if isinstance(details, list) else ())]
-    text = _SPACE.sub(" ", " ".join(part for part in said if isinstance(part, str))).strip()
-    if not text.isprintable() or "-----" in text:
-        return ""
-    if any(len(word) > _LONGEST_WORD for word in text.split(" ")):
-        return ""
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…"
+    return answer.quotable(" ".join(part for part in said if isinstance(part, str)))
