@@ -180,17 +180,25 @@ class Account:
             answer: dict[str, Any] = getattr(self._client(service), method)(**parameters)
             return answer
         except exceptions.ClientError as error:
-            raised = faults.of_answer(error, _service_of(error, service))
+            raised = faults.of_answer(error, _service_of(error, service), self._confidential())
         except ResponseParserError:
             # Its text is the body of the answer.
             raised = Unavailable(reasons.PROVIDER_UNAVAILABLE, "The answer of AWS cannot be read.")
         except exceptions.BotoCoreError as error:
             raised = faults.of_exchange(error, service)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            # The last three are what botocore's parsers make of a document of another shape.
             raised = Unavailable(
                 reasons.PROVIDER_UNAVAILABLE, f"No answer from AWS: {type(error).__name__}."
             )
         raise raised
+
+    def _confidential(self) -> tuple[str, ...]:
+        """What no message may repeat."""
+        keys = self._access.keys
+        if keys is None:
+            return ()
+        return tuple(filter(None, (keys.secret_access_key, keys.session_token)))
 
     def _client(self, service: str) -> Any:
         if self._session is None:

@@ -7,6 +7,8 @@ secret was sent, since IAM's validation errors quote the value that they are abo
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Final
 
 from botocore import exceptions
@@ -23,6 +25,8 @@ from certfront.loadbalancers.errors import (
 )
 from certfront.model.reasons import Reason
 
+_LONGEST_WORD: Final = 40
+_CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,63}|[0-9]{3}")
 _LONGEST_QUOTE: Final = 200
 _SECRETS_SENT: Final = frozenset({"UploadServerCertificate", "ImportCertificate"})
 
@@ -100,8 +104,15 @@ class Rejected(Refused):
         super().__init__(reason, message)
 
 
-def of_answer(error: exceptions.ClientError, service: str) -> ProviderError:
-    """The error for an answer that is a refusal. Never repeats what was sent."""
+def of_answer(
+    error: exceptions.ClientError, service: str, confidential: Iterable[str] = ()
+) -> ProviderError:
+    """The error for an answer that is a refusal. Never repeats what is `confidential`, or a key."""
+    told = error.response.get("Error", {})
+    if not _CODE.fullmatch(_text(told.get("Code"))):
+        told["Code"] = ""
+    if _is_telling(_text(told.get("Message")), confidential):
+        told["Message"] = ""
     code = _text(error.response.get("Error", {}).get("Code"))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     action = f"{service}:{error.operation_name}"
@@ -167,6 +178,13 @@ def _throttled(error: exceptions.ClientError) -> Throttled:
     told = _text(headers.get("retry-after"))
     seconds = float(told) if told.isdecimal() and len(told) < 6 else None
     return Throttled(reasons.RATE_LIMITED, "AWS asks for fewer calls.", retry_after=seconds)
+
+
+def _is_telling(message: str, confidential: Iterable[str]) -> bool:
+    """Whether AWS's words repeat a credential, or what could be a line of a key."""
+    words = (word.strip("\"'.,;()[]") for word in message.split())
+    long = any(len(word) > _LONGEST_WORD and not word.startswith("arn:") for word in words)
+    return long or any(secret in message for secret in confidential)
 
 
 def _said(error: exceptions.ClientError) -> str:
