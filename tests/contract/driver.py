@@ -245,11 +245,15 @@ class Driver:
         for operation in plan.operations:
             if operation.key in self._for_good:
                 continue
+            own = []
             if operation.key in self._put_off:
-                waits.append((self._put_off[operation.key] - now).total_seconds())
+                own.append((self._put_off[operation.key] - now).total_seconds())
             if operation.key in self._removal_since:
                 rest = now - self._removal_since[operation.key]
-                waits.append(REST_BEFORE_REMOVAL - rest.total_seconds())
+                own.append(REST_BEFORE_REMOVAL - rest.total_seconds())
+            if own:
+                # One that has rested may still be put off, and the other way round.
+                waits.append(max(own))
         if not waits:
             return False
         self.time.advance(max(min(waits), 0.1))
