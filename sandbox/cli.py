@@ -12,8 +12,10 @@ import rich.console
 import rich.table
 
 from sandbox import binaries, lifecycle, state
+from sandbox.emulators import NAMES as EMULATORS
 from sandbox.errors import SandboxError
 from sandbox.report import report
+from sandbox.state import Emulator
 
 _name = click.option("--name", default="default", show_default=True, help="Which sandbox.")
 
@@ -39,20 +41,41 @@ def main() -> None:
 @click.option("--haproxy", type=click.Choice(["2.8", "2.6"]), default="2.8", show_default=True)
 @click.option("--operator/--no-operator", default=True, help="Start the operator, too.")
 @click.option(
+    "--provider",
+    "emulators",
+    type=click.Choice(EMULATORS),
+    multiple=True,
+    help="Start a stand-in for this cloud balancer, too; may be repeated.",
+)
+@click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Settings of the operator (YAML) that go before the sandbox's own.",
 )
-def up(name: str, nodes: int, haproxy: str, operator: bool, config: Path | None) -> None:
+def up(
+    name: str,
+    nodes: int,
+    haproxy: str,
+    operator: bool,
+    emulators: tuple[str, ...],
+    config: Path | None,
+) -> None:
     """Start a sandbox."""
     wishes = lifecycle.Wishes(
-        name=name, nodes=nodes, haproxy=haproxy, operator=operator, settings=config
+        name=name,
+        nodes=nodes,
+        haproxy=haproxy,
+        operator=operator,
+        emulators=tuple(dict.fromkeys(emulators)),
+        settings=config,
     )
     # A start that is ended from outside leaves as little behind as one that is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = lifecycle.up(wishes, tell)
     if started.kubeconfigs is not None:
         click.echo(f"export KUBECONFIG={started.kubeconfigs.admin}")
+    for emulator in started.emulators:
+        click.echo(_shown(emulator))
 
 
 @main.command()
@@ -93,6 +116,8 @@ def status(name: str, output: str) -> None:
         places.add_row(node.name, node.address, node.haproxy_version, node.directory)
     if found.nodes:
         console.print(places)
+    for emulator in found.emulators:
+        console.print(_shown(emulator), highlight=False, soft_wrap=True)
 
 
 @main.command(name="list")
@@ -100,6 +125,15 @@ def list_sandboxes() -> None:
     """List this user's sandboxes."""
     for found in state.all_states():
         click.echo(f"{found.name}\t{found.directory}")
+
+
+def _shown(emulator: Emulator) -> str:
+    """Where an emulator is reached; its credentials are made for this sandbox and worth nothing."""
+    found = " ".join(f"{name}={value}" for name, value in emulator.credentials.items())
+    return (
+        f"{emulator.name}: API {emulator.url}, serves on {emulator.front}"
+        f" (HTTPS {emulator.https_port}, HTTP {emulator.http_port}), credentials {found}"
+    )
 
 
 def tell(line: str) -> None:
@@ -117,7 +151,8 @@ def _action(name: str, act: Callable[..., object], text: str) -> None:
 
 
 _TARGETS = (
-    " TARGET: operator, node-1, haproxy-1, agent-1, apiserver, controllers, etcd, pebble, dns."
+    " TARGET: operator, node-1, haproxy-1, agent-1, apiserver, controllers, etcd, pebble, dns,"
+    f" {', '.join(EMULATORS)}."
 )
 _action("start", lifecycle.start, "Start a process or node; a new node is made." + _TARGETS)
 _action("stop", lifecycle.stop, "Stop a process or node as its supervisor would." + _TARGETS)

@@ -1,7 +1,7 @@
 """Starts, stops and removes sandboxes and their parts; every function returns when it is done.
 
 The order of things is here; what a part consists of is in :mod:`sandbox.cluster`,
-:mod:`sandbox.acme`, :mod:`sandbox.nodes` and :mod:`sandbox.operator`.
+:mod:`sandbox.acme`, :mod:`sandbox.nodes`, :mod:`sandbox.providers` and :mod:`sandbox.operator`.
 """
 
 import re
@@ -15,9 +15,20 @@ from pathlib import Path
 import filelock
 import msgspec
 
-from sandbox import acme, binaries, cluster, nodes, objects, operator, processes, state
+from sandbox import (
+    acme,
+    binaries,
+    cluster,
+    nodes,
+    objects,
+    operator,
+    processes,
+    providers,
+    state,
+)
 from sandbox.addresses import free_number, may_bind_low_ports
 from sandbox.binaries import Tell
+from sandbox.emulators import NAMES as EMULATORS
 from sandbox.errors import SandboxError, UnknownTargetError
 from sandbox.state import Node, Service, State
 
@@ -34,12 +45,17 @@ _KEPT_LOGS = 20
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What `up` is to start; `settings` is a YAML file of settings for the operator."""
+    """What `up` is to start.
+
+    `settings` is a YAML file of settings for the operator; `emulators` are names of
+    :data:`sandbox.emulators.NAMES`.
+    """
 
     name: str = "default"
     nodes: int = 2
     haproxy: str = "2.8"
     operator: bool = True
+    emulators: tuple[str, ...] = ()
     settings: Path | None = None
 
 
@@ -58,7 +74,7 @@ def up(wishes: Wishes, tell: Tell = quiet) -> State:
     started = time.monotonic()
     current = _claim(wishes.name)
     try:
-        current = _start_cluster(current, programs, tell)
+        current = _start_cluster(current, wishes, programs, tell)
         current = _start_rest(current, wishes, tell)
     except BaseException as error:
         kept = remove(current, keep_logs=True)
@@ -94,9 +110,11 @@ def remove(current: State, *, keep_logs: bool) -> Path | None:
 def start(name: str, target: str, tell: Tell = quiet) -> State:
     """Start `target`, a process or a node, and return when it is ready.
 
-    A node of the next free number is made. What runs already stays.
+    A node or an emulator that is not there is made. What runs already stays.
     """
     current = state.load(name)
+    if target in EMULATORS and target not in {each.name for each in current.services}:
+        current = _describe_emulator(current, target)
     if _NODE.match(target) and target not in {node.name for node in current.nodes}:
         return add_node(current, target, tell)
     if operator.is_operator(target) and target not in {each.name for each in current.services}:
@@ -157,6 +175,9 @@ def remove_node(name: str, target: str, tell: Tell = quiet) -> State:
 def _check(wishes: Wishes) -> None:
     if not 0 <= wishes.nodes <= _MAXIMUM_NODES:
         raise SandboxError(f"a sandbox has at most {_MAXIMUM_NODES} nodes")
+    for name in wishes.emulators:
+        if name not in EMULATORS:
+            raise SandboxError(f"there is no emulator {name!r}; there are {', '.join(EMULATORS)}")
     if wishes.nodes:
         binaries.haproxy(wishes.haproxy)
     binaries.kubectl()
@@ -183,7 +204,7 @@ def _claim(name: str) -> State:
     return claimed
 
 
-def _start_cluster(current: State, programs: dict[str, Path], tell: Tell) -> State:
+def _start_cluster(current: State, wishes: Wishes, programs: dict[str, Path], tell: Tell) -> State:
     low_ports = may_bind_low_ports(current.number)
     http_port = nodes.port_map(low_ports=low_ports)["80"]
     if cluster.uses_existing():
@@ -194,8 +215,10 @@ def _start_cluster(current: State, programs: dict[str, Path], tell: Tell) -> Sta
         current = cluster.prepare(current, programs)
         order = CLUSTER_ORDER
     current = acme.prepare(current, programs, http_port)
+    for name in wishes.emulators:
+        current = providers.prepare(current, name, low_ports=low_ports)
     state.save(current)
-    waiting = {name: _spawn(current, name, tell) for name in ("dns", "pebble")}
+    waiting = {name: _spawn(current, name, tell) for name in ("dns", "pebble", *wishes.emulators)}
     for name in order:
         _start_and_wait(current, current.service(name), tell)
     for name, handle in waiting.items():
@@ -254,6 +277,15 @@ def _describe_operator(current: State, name: str) -> State:
     """Describe a further replica: the same settings, other addresses."""
     with _lock(current, "state"):
         described = operator.prepare(state.load(current.name), None, name)
+        state.save(described)
+    return described
+
+
+def _describe_emulator(current: State, name: str) -> State:
+    """Describe an emulator that the sandbox was not started with."""
+    with _lock(current, "state"):
+        current = state.load(current.name)
+        described = providers.prepare(current, name, low_ports=_binds_low_ports(current))
         state.save(described)
     return described
 

@@ -4,7 +4,7 @@ Its fields are an interface: tests, the demo and tools of others read them.
 """
 
 from sandbox import nodes, processes
-from sandbox.state import OperatorFiles, Pebble, Record, State
+from sandbox.state import Emulator, OperatorFiles, Pebble, Record, State
 
 
 class ProcessReport(Record, frozen=True, kw_only=True):
@@ -56,6 +56,7 @@ class Report(Record, frozen=True, kw_only=True):
     operator: OperatorFiles | None
     processes: dict[str, ProcessReport]
     nodes: list[NodeReport]
+    emulators: list[Emulator]
 
 
 def report(state: State) -> Report:
@@ -79,6 +80,7 @@ def report(state: State) -> Report:
         operator=state.operator,
         processes=_processes(state),
         nodes=_nodes(state),
+        emulators=list(state.emulators),
     )
 
 

@@ -90,6 +90,20 @@ class Pebble(Record, frozen=True, kw_only=True):
     dns_management_url: str
 
 
+class Emulator(Record, frozen=True, kw_only=True):
+    """A stand-in for a cloud balancer: its API at `url`, and what it serves on the address `front`.
+
+    `credentials` is what a Secret for it holds. Its listeners are on `https_port` and `http_port`.
+    """
+
+    name: str
+    url: str
+    front: str
+    https_port: int
+    http_port: int
+    credentials: dict[str, str]
+
+
 class OperatorFiles(Record, frozen=True, kw_only=True):
     """Where the operator listens (`host:port`), and its settings file."""
 
@@ -123,11 +137,12 @@ class State(Record, frozen=True, kw_only=True):
     pebble: Pebble | None = None
     operator: OperatorFiles | None = None
     nodes: tuple[Node, ...] = ()
+    emulators: tuple[Emulator, ...] = ()
     services: tuple[Service, ...] = ()
 
     @property
     def control_address(self) -> str:
-        """The address that everything but the nodes listens on."""
+        """The address that everything but nodes and emulators listens on."""
         return control_address(self.number)
 
     @property
@@ -145,6 +160,13 @@ class State(Record, frozen=True, kw_only=True):
             + (", ".join(each.name for each in self.services) or "none")
         )
 
+    def emulator(self, name: str) -> Emulator:
+        """Return the stand-in for that provider; raises :class:`UnknownTargetError`."""
+        for emulator in self.emulators:
+            if emulator.name == name:
+                return emulator
+        raise UnknownTargetError(f"sandbox {self.name!r} has no emulator {name!r}")
+
     def with_services(self, *services: Service) -> "State":
         """Return the state with these processes added, or replaced where the name is the same."""
         names = {service.name for service in services}
@@ -160,6 +182,11 @@ def control_address(number: int) -> str:
 def node_address(number: int, index: int) -> str:
     """Return the loopback address of node `index` (from 1) of sandbox `number`."""
     return f"127.10.{number}.{index}"
+
+
+def provider_address(number: int, index: int) -> str:
+    """Return the loopback address of the emulator `index` (from 0) of sandbox `number`."""
+    return f"127.10.{number}.{220 + index}"
 
 
 def sandboxes_directory() -> Path:
