@@ -24,6 +24,7 @@ from certfront.pki import keys
 from certfront.pki.issue import load_authority, self_signed, sign
 from certfront.pki.request import Request
 from sandbox import providers
+from sandbox.emulators.control import Control
 from sandbox.environment import REPOSITORY
 from sandbox.state import Emulator
 
@@ -84,6 +85,25 @@ def bought(documents: list[Manifest], emulator: Emulator) -> Iterator[Manifest]:
                 wanted[entry["secretRef"]["name"]] = {}
     for name, source in wanted.items():
         yield _pair(name, source, algorithm)
+
+
+def furnish(emulator: Emulator, control: Control, documents: list[Manifest]) -> None:
+    """What is there before certfront comes: DNS, routes of Kong, listeners that Terraform made."""
+    if emulator.name == "openscaler":
+        specs = [each["spec"] for each in documents]
+        names = [name for spec in specs for name in spec.get("dnsNames", ())]
+        control.steer("points_here", names)
+    if emulator.name == "kong":
+        service = {"name": "shop", "host": "shop.internal"}
+        control.steer("request", {"method": "POST", "path": "/services", "body": service})
+        for name, tags in (("shop", []), ("basket", ["team-shop"])):
+            route = {"name": name, "tags": tags, "paths": [f"/{name}"], "service": {"name": "shop"}}
+            control.steer("request", {"method": "POST", "path": "/routes", "body": route})
+    if emulator.name == "aws":
+        application, classic = providers.AWS_BALANCERS
+        port, group = emulator.https_port, providers.AWS_TARGET_GROUP
+        control.steer("add_listener", f"{application}:{port}:HTTPS:{group}")
+        control.steer("add_listener", f"{classic}:{providers.CLASSIC_PORT}:HTTPS:80")
 
 
 def _is_balancer(document: Manifest) -> bool:

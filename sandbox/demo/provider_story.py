@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from certfront.pki import certificates, facts
-from sandbox import lifecycle, providers, state
+from sandbox import lifecycle, state
 from sandbox.demo import manifests, progress
 from sandbox.demo.manifests import Manifest
 from sandbox.emulators.control import Control
@@ -70,7 +70,7 @@ class ProviderStory:
         run, emulator = kubectl(self._current), self._current.emulator(self._provider)
         control = Control(emulator.url)
         documents = manifests.read(emulator)
-        _furnish(emulator, control, documents)
+        manifests.furnish(emulator, control, documents)
         run.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         sold = list(manifests.bought(documents, emulator))
         _apply(run, [*manifests.credentials(emulator, documents), *sold])
@@ -176,25 +176,6 @@ class ProviderStory:
             self._console.print(f"  {name}: before {before[name][:17]}…  after {after[name][:17]}…")
         progress.until_ready(run, NAMESPACE, lambda _line: None, RENEWED_SECONDS)
         self._calls(control.calls())
-
-
-def _furnish(emulator: Emulator, control: Control, documents: list[Manifest]) -> None:
-    """What is there before certfront comes: DNS, routes of Kong, listeners that Terraform made."""
-    if emulator.name == "openscaler":
-        specs = [each["spec"] for each in documents]
-        names = [name for spec in specs for name in spec.get("dnsNames", ())]
-        control.steer("points_here", names)
-    if emulator.name == "kong":
-        service = {"name": "shop", "host": "shop.internal"}
-        control.steer("request", {"method": "POST", "path": "/services", "body": service})
-        for name, tags in (("shop", []), ("basket", ["team-shop"])):
-            route = {"name": name, "tags": tags, "paths": [f"/{name}"], "service": {"name": "shop"}}
-            control.steer("request", {"method": "POST", "path": "/routes", "body": route})
-    if emulator.name == "aws":
-        application, classic = providers.AWS_BALANCERS
-        port, group = emulator.https_port, providers.AWS_TARGET_GROUP
-        control.steer("add_listener", f"{application}:{port}:HTTPS:{group}")
-        control.steer("add_listener", f"{classic}:{providers.CLASSIC_PORT}:HTTPS:80")
 
 
 def _apply(run: Kubectl, documents: list[Manifest]) -> None:

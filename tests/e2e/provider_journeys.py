@@ -120,16 +120,17 @@ class Cloud:
 
     def remove(self) -> None:
         """Take everything off the provider, and the namespace away."""
-        for entry in self.world.api.found("LoadBalancerFrontend", self.tenant.namespace):
-            self.world.api.delete(
-                "LoadBalancerFrontend", self.tenant.namespace, entry["metadata"]["name"]
-            )
-        for entry in self.world.api.found("LoadBalancerFrontend", self.tenant.namespace):
-            self.world.journal.wait_gone(
-                "LoadBalancerFrontend", self.tenant.namespace, entry["metadata"]["name"]
-            )
-        self.world.api.delete("LoadBalancer", self.tenant.namespace, BALANCER)
-        self.world.journal.wait_gone("LoadBalancer", self.tenant.namespace, BALANCER)
+        for kind in ("LoadBalancerFrontend", "LoadBalancer"):
+            names = [
+                each["metadata"]["name"]
+                for each in self.world.api.found(kind, self.tenant.namespace)
+            ]
+            for name in names:
+                self.world.api.delete(kind, self.tenant.namespace, name)
+            for name in names:
+                self.world.journal.wait_gone(
+                    kind, self.tenant.namespace, name, seconds=2 * _RELEASE_SECONDS
+                )
         self.tenant.remove()
 
     def _object(self, kind: str, name: str, spec: Object) -> Object:

@@ -14,11 +14,12 @@ import pytest
 
 from certfront.loadbalancers.registry import KINDS
 from sandbox import lifecycle, state
+from sandbox.demo import manifests
 from sandbox.emulators import NAMES
 from sandbox.emulators.control import Control
 from sandbox.emulators.server import Fault
 from tests.e2e import clients
-from tests.e2e.api import Api
+from tests.e2e.api import Api, Object
 from tests.e2e.journal import Journal
 from tests.e2e.kstatus import judge
 from tests.e2e.provider_journeys import STAGES, Cloud, Journey
@@ -26,8 +27,11 @@ from tests.e2e.world import World
 from tests.sandboxes import own_name, remove_leftovers
 
 TYPES = sorted(KINDS)
-WRITES = {"Rackspace": 4, "OVH": 4}
-"""Status writes of a frontend for an install; others take one, or two where a claim comes first."""
+WRITES = {"AWSApplication": 6, "OVH": 4, "Rackspace": 4}
+"""Most status writes of a frontend for an install where the provider takes its time, which is told.
+
+Others take one, or two where a claim comes first.
+"""
 
 _USERS_NAMES = frozenset({"certfront"})
 
@@ -60,14 +64,19 @@ def journeys(clouds: World, request: pytest.FixtureRequest) -> dict[str, Journey
     wanted = {
         item.callspec.params["type_"]
         for item in request.session.items
-        if hasattr(item, "callspec") and "stage" in item.callspec.params
+        if hasattr(item, "callspec") and "type_" in item.callspec.params
     }
+    if "AWSApplication" in wanted:
+        wanted.add("AWSClassic")  # the examples of AWS are for both
     return {type_: Journey(clouds, type_) for type_ in TYPES if type_ in wanted}
 
 
 @pytest.fixture
-def cloud(clouds: World, type_: str) -> Iterator[Cloud]:
-    """A tenant with a load balancer of a type of its own, all gone again at the end."""
+def cloud(clouds: World, journeys: dict[str, Journey], type_: str) -> Iterator[Cloud]:
+    """A tenant with the only load balancer of a provider, all gone again at the end."""
+    for other, journey in journeys.items():
+        if other == type_ or {other, type_} == {"AWSApplication", "AWSClassic"}:
+            journey.reached("released")
     made = Cloud(clouds, type_)
     yield made
     made.view.control.clear_faults()
@@ -93,11 +102,8 @@ def test_an_install_costs_few_writes(type_: str, journeys: dict[str, Journey]) -
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_an_operator_killed_while_installing_leaves_no_duplicate(
-    type_: str, cloud: Cloud, journeys: dict[str, Journey]
-) -> None:
+def test_an_operator_killed_while_installing_leaves_no_duplicate(type_: str, cloud: Cloud) -> None:
     """Killed as soon as the provider was first changed, with the answer still on its way."""
-    journeys[type_].reached("released")
     held, calls = cloud.view.held(type_), len(cloud.view.changes())
     host = cloud.tenant.host()
     cloud.apply(
@@ -137,6 +143,42 @@ def test_a_lost_answer_leaves_no_duplicate(type_: str, cloud: Cloud) -> None:
     cloud.tenant.ready("web", kind="LoadBalancerFrontend", reason="Served", seconds=120)
     cloud.served(host, "web")
     assert len(cloud.view.held(type_)) - held == 1
+
+
+@pytest.mark.parametrize("type_", [t for t in TYPES if t != "AWSClassic"])
+def test_people_get_what_the_examples_promise(type_: str, cloud: Cloud) -> None:
+    """Users 1, 2, 3, 6, 7 and 8: their files, applied as they are but for addresses and ports.
+
+    Comes after the others: the listeners that it finds made stay.
+    """
+    emulator, tenant = cloud.view.emulator, cloud.tenant
+    documents = manifests.read(emulator)
+    manifests.furnish(emulator, cloud.view.control, documents)
+    given = [*manifests.credentials(emulator, documents), *manifests.bought(documents, emulator)]
+    for each in (*given, *documents):
+        each["metadata"] = {**each["metadata"], "namespace": tenant.namespace}
+    cloud.apply(*given, *documents)
+    for each in documents:
+        tenant.ready(each["metadata"]["name"], kind=each["kind"], seconds=300)
+    for each in documents:
+        if each["kind"] == "LoadBalancerFrontend":
+            _shown_as_installed(cloud, tenant.get(each["kind"], each["metadata"]["name"]))
+
+
+def _shown_as_installed(cloud: Cloud, frontend: Object) -> None:
+    port = frontend["spec"].get("port", 443)
+    installed = frontend["status"]["installed"]
+    assert installed
+    for entry in installed:
+        marks = {
+            clients.spelled(each.get("fingerprint", ""))
+            for each in installed
+            if each["hostnames"] == entry["hostnames"]
+        }
+        for name in entry["hostnames"]:
+            leaf = cloud.view.shown(name, port)
+            assert name in leaf.names
+            assert "" in marks or marks & leaf.marks, f"{name} is shown as it is installed"
 
 
 @pytest.mark.skipif(not TYPES, reason="this version has no type that a provider runs")

@@ -250,7 +250,14 @@ FULL: dict[str, Object] = {
         "AWSApplication", "awsApplication", {**_AWS, "arn": _ALB_ARN}
     ),
     "rackspace": load_balancer(
-        "Rackspace", "rackspace", {"region": "LON", "loadBalancerID": "71", **_CREDENTIALS}
+        "Rackspace",
+        "rackspace",
+        {
+            "region": "LON",
+            "loadBalancerID": "71",
+            "identityURL": "https://lon.identity.api.rackspacecloud.com/v2.0",
+            **_CREDENTIALS,
+        },
     ),
     "kong": load_balancer(
         "Kong",

@@ -134,6 +134,7 @@ class Target:
         self._planned_changes = 0
         self._now_doing: Operation[Any] | None = None
         self._retried: dict[CertificateSource, datetime] = {}
+        self._unsent: set[tuple[ObjectName, CertificateSource, str]] = set()
         self._told: dict[ObjectName, Situation | None] = {}
         self._told_of_itself: object = None
         self._advice: dict[CertificateSource, str] = {}
@@ -435,6 +436,8 @@ class Target:
             return False
         if operation.removes and not await self._may_be_removed(operation):
             return False
+        if operation.claims is not None:
+            self._unsent.discard(operation.claims)
         self._now_doing = operation
         if len(self._listeners) <= _FEW:
             # The step that is being made; of many, only where it leads is told.
@@ -482,10 +485,25 @@ class Target:
             listeners=tuple(listeners),
             staying=self.orphans() | self._staying,
             releasing=frozenset(self._releasing),
-            memory={frontend: self._memory(frontend) for frontend in decided},
+            memory={frontend: self._sent(frontend) for frontend in decided},
             complete=known <= decided | self._nothing,
             now=self._clock.now(),
         )
+
+    def _sent(self, frontend: ObjectName) -> Memory:
+        """What the status remembers, without claims under which this process has sent nothing yet.
+
+        To the provider a claim means that it may be there; these were only written down.
+        """
+        held = self._memory(frontend)
+        if not self._unsent:
+            return held
+        sent = (
+            one
+            for one in held.installed
+            if one.provider_id or (frontend, one.source, one.fingerprint) not in self._unsent
+        )
+        return replace(held, installed=tuple(sent))
 
     def _memory(self, frontend: ObjectName) -> Memory:
         """What the status remembers, but nothing from before a retry."""
@@ -520,6 +538,11 @@ class Target:
 
     def _take(self, plan: Plan[Any], wish: Wish, changes: int) -> None:
         self._plan = plan
+        self._unsent |= {
+            one.claims
+            for one in plan.operations
+            if one.claims is not None and not self._is_claimed(one)
+        }
         self.asked = True
         self._planned_changes = changes
         self._planned = {listener.frontend: listener for listener in wish.listeners}
