@@ -236,7 +236,7 @@ async def test_a_key_in_a_bundle_is_never_shown_in_a_status_or_event(world: Worl
 SPECS_REFUSED = {
     "zone": ({"zone": "gra"}, "UnsupportedField"),
     "display name": ({"displayName": "Web shop"}, "UnsupportedField"),
-    "certificates only": ({"manage": "CertificatesOnly"}, "UnsupportedField"),
+    "store only": ({"manage": "StoreOnly"}, "UnsupportedField"),
     "policy": ({"tls": {"policy": "modern"}}, "UnsupportedField"),
     "kong": ({"kong": {"routes": []}}, "UnsupportedField"),
     "orphan": ({"deletionPolicy": "Orphan"}, "UnsupportedField"),
