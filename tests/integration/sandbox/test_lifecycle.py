@@ -60,7 +60,16 @@ def test_status_tells_tools_where_everything_is(first: State) -> None:
     found: dict[str, Any] = json.loads(run("status", "--name", first.name, "-o", "json"))
     assert set(found) == {
         *("name", "number", "directory", "server", "kubeconfig", "operatorKubeconfig"),
-        *("agentKubeconfig", "auditLog", "caRoots", "pebble", "operator", "processes", "nodes"),
+        *(
+            "agentKubeconfig",
+            "auditLog",
+            "caRoots",
+            "pebble",
+            "operator",
+            "processes",
+            "nodes",
+            "emulators",
+        ),
     }
     assert set(found["processes"]) == set(PARTS)
     for process in found["processes"].values():
