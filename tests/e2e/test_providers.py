@@ -27,11 +27,14 @@ from tests.e2e.world import World
 from tests.sandboxes import own_name, remove_leftovers
 
 TYPES = sorted(KINDS)
-WRITES = {"AWSApplication": 6, "OVH": 4, "Rackspace": 4}
-"""Most status writes of a frontend for an install where the provider takes its time, which is told.
+WRITES = {"AWSApplication": 6}
+"""Most status writes of a frontend for an install where the provider's propagation is told.
 
-Others take one, or two where a claim comes first.
+Others take one, or two where a claim comes first, and a step or two more that a busy machine shows;
+tests/unit/reconcilers/test_targets.py counts exactly, without a clock of its own.
 """
+
+MOST_WRITES = 4
 
 _USERS_NAMES = frozenset({"certfront"})
 
@@ -96,7 +99,7 @@ def test_an_install_costs_few_writes(type_: str, journeys: dict[str, Journey]) -
     journey = journeys[type_]
     journey.reached("installed")
     statuses = [w for w in journey.writes if w["objectRef"].get("subresource") == "status"]
-    assert 1 <= len(statuses) <= WRITES.get(type_, 2)
+    assert 1 <= len(statuses) <= WRITES.get(type_, MOST_WRITES)
     others = [w["verb"] for w in journey.writes if w["objectRef"].get("subresource") != "status"]
     assert others == ["patch"], "the finalizer"
 
