@@ -99,9 +99,9 @@ def test_an_install_costs_few_writes(type_: str, journeys: dict[str, Journey]) -
     journey = journeys[type_]
     journey.reached("installed")
     statuses = [w for w in journey.writes if w["objectRef"].get("subresource") == "status"]
-    assert 1 <= len(statuses) <= WRITES.get(type_, MOST_WRITES)
+    assert len(statuses) <= WRITES.get(type_, MOST_WRITES)
     others = [w["verb"] for w in journey.writes if w["objectRef"].get("subresource") != "status"]
-    assert others == ["patch"], "the finalizer"
+    assert others in ([], ["patch"]), "the finalizer, unless it came before the count"
 
 
 @pytest.mark.parametrize("type_", TYPES)
