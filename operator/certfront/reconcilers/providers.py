@@ -102,9 +102,7 @@ class ProviderReconciler:
 
     def _holding(self, name: ObjectName) -> Iterator[Key]:
         """The frontends of which something may be installed."""
-        indices, where = self._context.indices, tuple(name)
-        named = indices.frontends_by_load_balancer.lookup(where)
-        for key in dict.fromkeys((*named, *indices.frontends_by_installation.lookup(where))):
+        for key in self._context.indices.frontends_at(*name):
             raw = self._context.store.get(FRONTEND, key.namespace, key.name)
             finalizers = () if raw is None else raw["metadata"].get("finalizers") or ()
             if FINALIZER in finalizers:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from certfront.engine.keys import Key
 from certfront.engine.store import Index, Object, Store, Trim
 from certfront.kube.resources import (
     CERTIFICATES,
@@ -54,6 +55,12 @@ class Indices:
     load_balancers_by_secret: Index
     certificates_by_token: Index
     secrets_by_certificate: Index
+
+    def frontends_at(self, namespace: str, name: str) -> tuple[Key, ...]:
+        """The frontends that name a load balancer, then those that are installed on it all the same."""
+        where = (namespace, name)
+        named = self.frontends_by_load_balancer.lookup(where)
+        return tuple(dict.fromkeys((*named, *self.frontends_by_installation.lookup(where))))
 
     def __iter__(self) -> Iterator[Index]:
         yield self.certificates_by_secret

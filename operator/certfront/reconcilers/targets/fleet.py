@@ -115,9 +115,9 @@ class _Surroundings:
 
     def frontends(self) -> Iterator[ObjectName]:
         """Those that name it, and those that were installed on it and name another by now."""
-        indices, where = self._context.indices, tuple(self._name)
-        named = indices.frontends_by_load_balancer.lookup(where)
-        for key in dict.fromkeys((*named, *indices.frontends_by_installation.lookup(where))):
+        indices = self._context.indices
+        named = set(indices.frontends_by_load_balancer.lookup(tuple(self._name)))
+        for key in indices.frontends_at(*self._name):
             metadata = (self._context.store.find(key) or {}).get("metadata") or {}
             ours = FINALIZER in (metadata.get("finalizers") or ())
             if ours or (key in named and not metadata.get("deletionTimestamp")):

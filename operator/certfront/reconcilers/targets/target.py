@@ -258,11 +258,6 @@ class Target:
         passing = isinstance(error, PASSING)
         return None if passing and self._failures < _FAILURES_TOLD else trouble_of(error)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no frontend wants or holds anything, or is being taken off."""
-        return not (self._listeners or self._staying or self._releasing)
-
     def idle_seconds(self) -> float:
         """How long ago an operation has succeeded."""
         return self._clock.monotonic() - self._done_at
