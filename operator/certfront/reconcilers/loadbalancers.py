@@ -50,8 +50,8 @@ from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends import release
 from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
 from certfront.reconcilers.frontends.leases import leases_of, nodes_of
-from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.reconciler import FrontendReconciler, target_domain
+from certfront.reconcilers.parsed import Parsed
 from certfront.reconcilers.providers import ProviderReconciler
 from certfront.reconcilers.stores import CERTIFICATE, SECRET
 from certfront.reconcilers.targets import Targets

@@ -15,7 +15,7 @@ from certfront.loadbalancers.haproxy.watermark import Failed
 from certfront.model.keys import KeyAlgorithm
 from certfront.model.meta import ObjectName
 from certfront.reconcilers.frontends.handover import manifest_name
-from certfront.reconcilers.frontends.parsed import Parsed
+from certfront.reconcilers.parsed import Parsed
 from certfront.reconcilers.wakeups import matters_to_frontends
 from tests.unit.reconcilers.frontend_world import EDGE, World
 from tests.unit.reconcilers.test_frontends import pair, served

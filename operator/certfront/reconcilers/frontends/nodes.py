@@ -32,8 +32,8 @@ from certfront.reconcilers.frontends.handover import (
     source_of_bundle,
 )
 from certfront.reconcilers.frontends.leases import nodes_of
-from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.progress import Installing, Part, Progress
+from certfront.reconcilers.parsed import Parsed
 from certfront.reconcilers.stores import LOADBALANCER, SECRET
 
 _MOST_NODES_TOLD = 5

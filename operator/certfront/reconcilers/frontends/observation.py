@@ -35,8 +35,8 @@ from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends.claimbook import ClaimBook, Readers
 from certfront.reconcilers.frontends.deliveries import Deliveries
 from certfront.reconcilers.frontends.delivery import Prior
-from certfront.reconcilers.frontends.parsed import Parsed
 from certfront.reconcilers.frontends.uploads import CheckedUploads
+from certfront.reconcilers.parsed import Parsed
 from certfront.reconcilers.stores import CERTIFICATE, FRONTEND
 
 

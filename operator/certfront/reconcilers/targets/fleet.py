@@ -25,6 +25,7 @@ from certfront.model.frontend import FrontendStatus, InstalledCertificate
 from certfront.model.meta import FINALIZER, ObjectName, parsed
 from certfront.model.times import from_text
 from certfront.reconcilers.context import Context
+from certfront.reconcilers.parsed import Parsed
 from certfront.reconcilers.stores import CERTIFICATE, FRONTEND, LOADBALANCER
 from certfront.reconcilers.targets.target import Target
 
@@ -112,6 +113,10 @@ class _Surroundings:
         self._context = context
         self._name = name
         self.may_act = may_act
+        self._memories = Parsed(
+            lambda raw: memory_of(raw, name),
+            lambda *frontend: context.store.get(FRONTEND, *frontend) is not None,
+        )
 
     def frontends(self) -> Iterator[ObjectName]:
         """Those that name it, and those that were installed on it and name another by now."""
@@ -125,7 +130,7 @@ class _Surroundings:
 
     def memory(self, frontend: ObjectName) -> Memory:
         raw = self._context.store.get(FRONTEND, *frontend)
-        return Memory() if raw is None else memory_of(raw, frontend, self._name)
+        return Memory() if raw is None else self._memories.of(raw) or Memory()
 
     def orphaned(self) -> frozenset[ObjectName]:
         raw = self._context.store.get(LOADBALANCER, *self._name) or {}
@@ -157,8 +162,9 @@ class _Surroundings:
         self._context.queue.add_after(Key(LOADBALANCER, *self._name), seconds)
 
 
-def memory_of(raw: Object, frontend: ObjectName, target: ObjectName) -> Memory:
+def memory_of(raw: Object, target: ObjectName) -> Memory:
     """What the status of a frontend remembers of one load balancer."""
+    frontend = ObjectName(raw["metadata"]["namespace"], raw["metadata"]["name"])
     status = parsed(FrontendStatus, raw.get("status") or {})
     if status is None or status.load_balancer != str(target):
         return Memory()
