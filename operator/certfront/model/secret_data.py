@@ -34,9 +34,11 @@ def read(data: Mapping[str, Any], key: str, *, largest: int = LARGEST_VALUE) -> 
         raise UnusableValue("InvalidData", f"{key} is not base64") from None
 
 
-def value_of(secret: Mapping[str, Any] | None, key: str) -> bytes | None:
+def value_of(
+    secret: Mapping[str, Any] | None, key: str, *, largest: int = LARGEST_VALUE
+) -> bytes | None:
     """The value of `key` of a Secret as the API gives it; None if there is none that can be used."""
     try:
-        return read((secret or {}).get("data") or {}, key)
+        return read((secret or {}).get("data") or {}, key, largest=largest)
     except UnusableValue:
         return None

@@ -47,7 +47,7 @@ from certfront.model.reasons import Reason
 from certfront.reconcilers import secrets, statuses, unreadable
 from certfront.reconcilers.capabilities import told as told_of
 from certfront.reconcilers.context import Context
-from certfront.reconcilers.frontends import release
+from certfront.reconcilers.frontends import finalizers, release
 from certfront.reconcilers.frontends.handover import read_manifest, secrets_of
 from certfront.reconcilers.frontends.leases import leases_of, nodes_of
 from certfront.reconcilers.frontends.reconciler import FrontendReconciler, target_domain
@@ -281,7 +281,7 @@ class LoadBalancerReconciler:
             return Result(after=_POLL)
         for secret in (*left, *secrets_of(self._context, target, "challenge")):
             await secrets.delete(self._context, secret)
-        await release.drop_finalizer(self._context, LOADBALANCERS, raw)
+        await finalizers.drop(self._context, LOADBALANCERS, raw)
         return Result()
 
     async def _unreadable(self, raw: Object, error: InvalidObject) -> Result:

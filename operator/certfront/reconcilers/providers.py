@@ -6,8 +6,6 @@ it; the work itself is the target's own (`targets`).
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -25,15 +23,16 @@ from certfront.loadbalancers.registry import KINDS
 from certfront.model.conditions import Condition, merged, with_page
 from certfront.model.loadbalancer import LoadBalancer, LoadBalancerSpec, LoadBalancerStatus
 from certfront.model.meta import FINALIZER, Meta, ObjectName, parsed
+from certfront.model.secret_data import value_of
 from certfront.reconcilers import statuses
 from certfront.reconcilers.capabilities import told as capabilities_told
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
-from certfront.reconcilers.frontends import release
+from certfront.reconcilers.frontends import finalizers
 from certfront.reconcilers.stores import FRONTEND, LOADBALANCER
 from certfront.reconcilers.targets import Target, Targets
 from certfront.reconcilers.transitions import announce_ready
 
-_LARGEST_VALUE: Final = 64 * 1024
+_LARGEST_VALUE: Final = 48 * 1024 - 3
 _LOOK_FOR_CREDENTIALS: Final = 30.0
 _POLL: Final = 5.0
 _MOST_ORPHANS: Final = 256
@@ -86,7 +85,7 @@ class ProviderReconciler:
         alive = target.idle_seconds() < _RELEASE_PATIENCE.total_seconds()
         if holding and (in_time or alive):
             return Result(after=_POLL)
-        await release.drop_finalizer(self._context, LOADBALANCERS, raw)
+        await finalizers.drop(self._context, LOADBALANCERS, raw)
         await self.forget(name)
         return Result()
 
@@ -210,16 +209,11 @@ def _digest(balancer: LoadBalancer, credentials: Credentials) -> str:
 def _decoded(secret: Object | None) -> Credentials | None:
     if secret is None:
         return None
-    found = {}
-    for key, value in (secret.get("data") or {}).items():
-        if not isinstance(value, str) or len(value) > _LARGEST_VALUE:
-            continue
-        try:
-            # A final newline is what an editor or `echo` leaves.
-            found[key] = base64.b64decode(value, validate=True).rstrip(b"\r\n")
-        except (binascii.Error, ValueError):
-            continue
-    return found
+    values = {
+        key: value_of(secret, key, largest=_LARGEST_VALUE) for key in secret.get("data") or ()
+    }
+    # A final newline is what an editor or `echo` leaves.
+    return {key: value.rstrip(b"\r\n") for key, value in values.items() if value is not None}
 
 
 def status_of(

@@ -21,7 +21,7 @@ from certfront.model.frontend import Frontend, FrontendStatus
 from certfront.model.meta import FINALIZER, InvalidObject, ObjectName, parse
 from certfront.reconcilers import statuses, unreadable
 from certfront.reconcilers.context import POLL_UNLABELLED, Context
-from certfront.reconcilers.frontends import release
+from certfront.reconcilers.frontends import finalizers
 from certfront.reconcilers.frontends.deliveries import Deliveries
 from certfront.reconcilers.frontends.observation import Observation, Observer, places_of
 from certfront.reconcilers.frontends.progress import Progress
@@ -256,7 +256,7 @@ class FrontendReconciler:
         if not await self._taken_off(key, frontend, since):
             await self._tell_release(raw, frontend, since)
             return Result(after=_POLL_NODES)
-        await release.drop_finalizer(self._context, FRONTENDS, raw)
+        await finalizers.drop(self._context, FRONTENDS, raw)
         self._forget(key)
         return Result()
 
@@ -279,7 +279,7 @@ class FrontendReconciler:
         if not await self._taken_off(key, frontend, since):
             return Result(after=_POLL_NODES)
         self._forget(key)
-        raw = await release.drop_finalizer(self._context, FRONTENDS, raw)
+        raw = await finalizers.drop(self._context, FRONTENDS, raw)
         view = (await self._observer.observe(parse(Frontend, raw))).view
         await self._report(raw, view, report(view, decide(view), None))
         return Result()

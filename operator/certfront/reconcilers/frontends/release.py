@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 
 from certfront.engine.store import Object
 from certfront.kube.errors import NotFound
-from certfront.kube.resources import SECRETS, Resource
+from certfront.kube.resources import SECRETS
 from certfront.loadbalancers.haproxy import handover
 from certfront.loadbalancers.haproxy.handover import Manifest
 from certfront.loadbalancers.haproxy.watermark import Verdict, served
 from certfront.loadbalancers.materials import source_of
 from certfront.model.frontend import Frontend
-from certfront.model.meta import FINALIZER, ObjectName
+from certfront.model.meta import ObjectName
 from certfront.reconcilers import secrets
 from certfront.reconcilers.context import Context
 from certfront.reconcilers.frontends.handover import (
@@ -164,33 +164,6 @@ def _named_in(manifests: Iterable[Manifest | None]) -> set[str] | None:
 def _name(secret: Object) -> str:
     name: str = secret["metadata"]["name"]
     return name
-
-
-async def drop_finalizer(context: Context, resource: Resource, raw: Object) -> Object:
-    """Let the object go; the answer is the object as written."""
-    metadata = raw["metadata"]
-    finalizers = metadata.get("finalizers") or []
-    if FINALIZER not in finalizers:
-        return raw
-    kept = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
-    try:
-        answer = await context.client.patch_finalizers(
-            resource,
-            metadata["namespace"],
-            metadata["name"],
-            uid=metadata["uid"],
-            resource_version=metadata["resourceVersion"],
-            finalizers=kept,
-        )
-    except NotFound:
-        context.forget(resource.kind, raw)
-        return raw
-    if metadata.get("deletionTimestamp") and not kept:
-        # That was the last one: the object is gone with this answer.
-        context.forget(resource.kind, raw)
-    else:
-        context.learn(resource.kind, answer)
-    return answer
 
 
 async def _written(context: Context, body: Object, held: Object | None) -> Object | None:
