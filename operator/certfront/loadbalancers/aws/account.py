@@ -35,12 +35,15 @@ from certfront.loadbalancers.aws import faults
 from certfront.loadbalancers.errors import Denied, ProviderError, Throttled, Unavailable
 from certfront.loadbalancers.kinds import Environment
 from certfront.model.addresses import AllowedAddresses
+from certfront.model.loadbalancer import AWSApplicationSettings, AWSClassicSettings
 
 SECRET_KEYS: Final = (("accessKeyID", "secretAccessKey"),)
 """What the Secret must have; `sessionToken` may stand beside them."""
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 20.0
+
+Settings = AWSApplicationSettings | AWSClassicSettings
 
 _SESSION_NAME: Final = "certfront"
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
@@ -264,6 +267,25 @@ class _Role(CredentialProvider):  # type: ignore[misc]  # botocore has no annota
         return DeferredRefreshableCredentials(
             method="assume-role", refresh_using=self._fetcher.fetch_credentials
         )
+
+
+def secret_of(settings: Settings) -> str:
+    """The name of the Secret with the keys, "" for the identity of the process."""
+    reference = settings.credentials_secret_ref
+    return "" if reference is None else reference.name
+
+
+def account_of(
+    settings: Settings, credentials: kinds.Credentials, environment: Environment
+) -> Account:
+    """How the account of a load balancer is reached. Raises Denied for keys that cannot be right."""
+    access = Access(
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        role_arn=settings.role_arn,
+        keys=keys_of(credentials, environment),
+    )
+    return Account(access, environment)
 
 
 def check_endpoint(url: str, addresses: AllowedAddresses) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from certfront.loadbalancers.protocol import Binding
 from certfront.model.keys import KeyEncoding
 from certfront.pki import certificates, keys
 from certfront.pki.faults import UnusableMaterial
@@ -91,6 +92,12 @@ def leaf_of_pem(text: str) -> Leaf:
 def is_taken(leaf: Leaf) -> bool:
     """Whether AWS's load balancers take keys of that kind and size."""
     return leaf.key_algorithm in KEY_ALGORITHMS[1:]
+
+
+def is_sendable(binding: Binding, now: datetime) -> bool:
+    """Whether AWS takes what is at hand: neither what has ended nor every kind of key."""
+    ended = binding.not_after is not None and binding.not_after <= now
+    return binding.pair is not None and not ended and is_taken(leaf_of(binding.pair.leaf))
 
 
 def ends_with(one: datetime | None, other: datetime | None) -> bool:

@@ -41,7 +41,13 @@ from certfront.loadbalancers.aws.application.state import (
     Remove,
     Unlisten,
 )
-from certfront.loadbalancers.aws.material import ends_with, is_taken, leaf_of, may_replace
+from certfront.loadbalancers.aws.material import (
+    ends_with,
+    is_sendable,
+    is_taken,
+    leaf_of,
+    may_replace,
+)
 from certfront.loadbalancers.identity import Scope, owner_of
 from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import (
@@ -157,11 +163,6 @@ class _Planning:
     def _stored(self, binding: Binding) -> Certificate | None:
         return self.observed.find(binding.fingerprint, owner_of(binding.source))
 
-    def _is_sent(self, binding: Binding) -> bool:
-        """ACM takes neither what has ended nor every kind of key."""
-        ended = binding.not_after is not None and binding.not_after <= self.wish.now
-        return binding.pair is not None and not ended and is_taken(leaf_of(binding.pair.leaf))
-
     def _about(self, source: CertificateSource) -> tuple[ObjectName, ...]:
         return tuple(
             dict.fromkeys(
@@ -186,7 +187,11 @@ class _Planning:
 
     def _imports(self) -> Iterator[Operation[Act]]:
         for binding in self._wanted:
-            if self._is_sent(binding) and self._stored(binding) is None and self._needed(binding):
+            if (
+                is_sendable(binding, self.wish.now)
+                and self._stored(binding) is None
+                and self._needed(binding)
+            ):
                 yield from self._import(binding)
 
     def _needed(self, binding: Binding) -> bool:
@@ -249,7 +254,7 @@ class _Planning:
 
     def _unlisted_for(self, binding: Binding) -> float:
         """For how many seconds yet an import whose answer was lost may stay unlisted; 0: for none."""
-        if not self._is_sent(binding) or self._stored(binding) is not None:
+        if not is_sendable(binding, self.wish.now) or self._stored(binding) is not None:
             return 0.0
         sent = self.observed.attempts.get(binding.fingerprint)
         for name in self._about(binding.source):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from certfront.loadbalancers import reasons
-from certfront.loadbalancers.aws.account import SECRET_KEYS, Access, Account, keys_of, target_of
+from certfront.loadbalancers.aws.account import SECRET_KEYS, account_of, secret_of, target_of
 from certfront.loadbalancers.aws.application import ownership
 from certfront.loadbalancers.aws.application.client import ApplicationAPI, Summary
 from certfront.loadbalancers.aws.application.planning import plan
@@ -300,21 +300,14 @@ def _target(spec: LoadBalancerSpec) -> str:
 
 
 def _secret(spec: LoadBalancerSpec) -> str:
-    reference = _settings(spec).credentials_secret_ref
-    return "" if reference is None else reference.name
+    return secret_of(_settings(spec))
 
 
 def _build(
     spec: LoadBalancerSpec, credentials: Credentials, environment: Environment
 ) -> ApplicationProvider:
     settings = _settings(spec)
-    access = Access(
-        region=settings.region,
-        endpoint_url=settings.endpoint_url,
-        role_arn=settings.role_arn,
-        keys=keys_of(credentials, environment),
-    )
-    account = Account(access, environment)
+    account = account_of(settings, credentials, environment)
     api = ApplicationAPI(account, name=settings.load_balancer_name, arn=settings.arn)
     return ApplicationProvider(api, environment.scope, environment.clock)
 

@@ -35,7 +35,7 @@ from certfront.loadbalancers.aws.classic.state import (
     Unlisten,
     Upload,
 )
-from certfront.loadbalancers.aws.material import ends_with, is_taken, leaf_of
+from certfront.loadbalancers.aws.material import ends_with, is_sendable, is_taken, leaf_of
 from certfront.loadbalancers.identity import Scope, owner_of, same_fingerprint
 from certfront.loadbalancers.problems import Problem
 from certfront.loadbalancers.protocol import (
@@ -148,12 +148,7 @@ class _Planning:
         return usable[0][1] if usable else None
 
     def _is_usable(self, binding: Binding) -> bool:
-        return self._may_be_sent(binding) or self._stored(binding) is not None
-
-    def _may_be_sent(self, binding: Binding) -> bool:
-        """IAM takes neither what has ended nor every kind of key."""
-        ended = binding.not_after is not None and binding.not_after <= self.wish.now
-        return binding.pair is not None and not ended and is_taken(leaf_of(binding.pair.leaf))
+        return is_sendable(binding, self.wish.now) or self._stored(binding) is not None
 
     @cached_property
     def plain(self) -> dict[int, protocol.Listener]:
@@ -213,7 +208,7 @@ class _Planning:
                     yield from self._upload(binding, (listener.frontend,))
 
     def _upload(self, binding: Binding, about: tuple[ObjectName, ...]) -> Iterator[Operation[Act]]:
-        if binding.pair is None or not self._may_be_sent(binding) or self._stored(binding):
+        if binding.pair is None or not is_sendable(binding, self.wish.now) or self._stored(binding):
             return
         unread = self._unread(binding)
         if unread is not None:

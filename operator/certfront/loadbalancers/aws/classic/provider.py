@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from certfront.loadbalancers import reasons
-from certfront.loadbalancers.aws.account import SECRET_KEYS, Access, Account, keys_of, target_of
+from certfront.loadbalancers.aws.account import SECRET_KEYS, account_of, secret_of, target_of
 from certfront.loadbalancers.aws.classic.client import ClassicAPI
 from certfront.loadbalancers.aws.classic.planning import TAG, plan
 from certfront.loadbalancers.aws.classic.state import (
@@ -236,21 +236,14 @@ def _target(spec: LoadBalancerSpec) -> str:
 
 
 def _secret(spec: LoadBalancerSpec) -> str:
-    reference = _settings(spec).credentials_secret_ref
-    return "" if reference is None else reference.name
+    return secret_of(_settings(spec))
 
 
 def _build(
     spec: LoadBalancerSpec, credentials: Credentials, environment: Environment
 ) -> ClassicProvider:
     settings = _settings(spec)
-    access = Access(
-        region=settings.region,
-        endpoint_url=settings.endpoint_url,
-        role_arn=settings.role_arn,
-        keys=keys_of(credentials, environment),
-    )
-    account = Account(access, environment)
+    account = account_of(settings, credentials, environment)
     api = ClassicAPI(account, settings.load_balancer_name, settings.iam_path)
     return ClassicProvider(api, environment.scope, environment.clock)
 
